@@ -1,0 +1,178 @@
+"""What the application needs of the outside world, as small protocols.
+
+The journal deals in bytes: what an event means is the wire's business. One contract suite (``tests/contracts``) runs on
+every implementation of a port, in memory and real.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+from attrs import Factory, frozen
+
+from domain.record import Metadata, Record
+
+
+@frozen
+class Draft:
+    """A record to be; the append gives it its position and time."""
+
+    history_id: str
+    version: int
+    topic: str
+    state: bytes
+    metadata: bytes
+    command_id: str | None = None
+
+
+@frozen
+class Batch:
+    """What one append writes, all or nothing."""
+
+    drafts: Sequence[Draft]
+    expected: Mapping[str, int]
+    """The version of every history the batch was decided on, written to or only read; 0 for a new one."""
+
+
+@frozen
+class Appended:
+    """The batch is durable; its records took the positions from ``first_position`` on."""
+
+    first_position: int
+    recorded_at: datetime
+
+
+@frozen
+class Conflict:
+    """Nothing was written: the batch was decided on something that is no longer so."""
+
+    moved: Mapping[str, int] = Factory(dict)
+    """Histories that are not at their expected version, with the version they are at."""
+    seen: frozenset[str] = frozenset()
+    """Command ids of the batch that the journal already holds."""
+
+
+class JournalError(Exception):
+    """The journal could not do what it was asked."""
+
+
+class JournalUnavailableError(JournalError):
+    """The database cannot be reached or rolled the append back: nothing was written, trying again is safe."""
+
+
+class OutcomeUnknownError(JournalError):
+    """The connection was lost before the reply: the append may stand or not. Ask by command id."""
+
+
+class JournalRejectedError(JournalError):
+    """The database refuses this data and always will: trying again is useless."""
+
+
+class Journal(Protocol):
+    """The append-only store of all records, in one total order."""
+
+    async def append(self, batch: Batch) -> Appended | Conflict:
+        """Write a batch in one round trip; durable when it returns."""
+
+    def turn(self) -> AbstractAsyncContextManager["Journal"]:
+        """Hold the journal's lock: what is loaded inside cannot move before the append inside."""
+
+    async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
+        """Return the records of each history after the given version, by history and version."""
+
+    async def of_commands(self, command_ids: Iterable[str]) -> Sequence[Record]:
+        """Return all records of the commands that the journal holds, by position."""
+
+    async def read(self, after: int, limit: int) -> Sequence[Record]:
+        """Return up to ``limit`` records after a position, in order."""
+
+    def scan(self, after: int = 0, upto: int | None = None) -> AsyncIterator[Sequence[Record]]:
+        """Walk the journal in chunks, flat in memory, as of the moment of the call."""
+
+    async def head(self) -> int:
+        """Return the last position; 0 when empty."""
+
+    async def position_at(self, instant: datetime) -> int:
+        """Return the last position recorded at or before an instant; 0 when there is none."""
+
+
+class Wire(Protocol):
+    """How an event is written: a stored name and JSON bytes."""
+
+    def encode(self, event: object) -> tuple[str, bytes]:
+        """Return the topic and the state of an event."""
+
+    def decode(self, topic: str, state: bytes) -> Any:
+        """Return the event of a record; ``UnreadableError`` when the topic is unknown or the state does not fit."""
+
+    def encode_metadata(self, metadata: Metadata) -> bytes:
+        """Write an envelope."""
+
+    def decode_metadata(self, metadata: bytes) -> Metadata:
+        """Read an envelope."""
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the current instant, in UTC."""
+
+
+@frozen
+class Payment:
+    """What a provider answers to a charge."""
+
+    payment_id: str
+    """The provider's own id: the key by which callbacks are recognised."""
+    status: str
+    """``succeeded``, ``declined`` or ``pending`` (the answer will come as a webhook)."""
+    amount_minor: int = 0
+    reason: str = ""
+
+
+class ProviderError(Exception):
+    """The payment provider did not answer; what it did is unknown until it is asked again with the same key."""
+
+
+class PaymentProvider(Protocol):
+    """Takes and returns money. Every call carries a key; the same key is done once."""
+
+    async def charge(self, *, key: str, order_id: str, token: str, amount_minor: int, currency: str) -> Payment:
+        """Charge a payment token; ``ProviderError`` when the outcome is unknown."""
+
+    async def refund(self, *, key: str, payment_id: str, amount_minor: int) -> None:
+        """Return money of a payment; ``ProviderError`` when the outcome is unknown."""
+
+
+class Announcer(Protocol):
+    """Tells others that something happened, at most once and as fast as possible: a wake-up, never the truth."""
+
+    def appended(self, position: int) -> None:
+        """Say that the journal has grown to ``position``."""
+
+    async def wait(self, after: int, timeout: float) -> None:
+        """Return when the journal may have grown beyond ``after``, or after ``timeout`` seconds."""
+
+
+class Leadership(Protocol):
+    """Lets one server process at a time do a job that needs no second one; the others stand by.
+
+    It saves work, it does not guard truth: a leader that was cut off may act once more, so every job it leads must
+    bear being done twice (positions in the same transaction, command ids, expected sequences).
+    """
+
+    def lead(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Wait for the lead of ``name`` and hold it; it falls to another when this process or its connection dies."""
+
+
+@frozen
+class Limits:
+    """Bounds of the till, so that load is shed with an answer instead of growing a queue."""
+
+    queue: int = 20_000
+    batch: int = 512
+    cached_histories: int = 100_000
+    outage_seconds: float = 30.0
+    """How long a batch waits for a lost database before its callers are told."""

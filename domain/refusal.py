@@ -1,0 +1,79 @@
+"""The shop says no, politely and with facts.
+
+A refusal is an answer, not a fault: it names a rule and carries what a client needs in order to react. Its name is
+part of the public interface (``SoldOut`` is ``sold_out`` in the API and in the journal), so it can be recorded and
+given again word for word. A machine that broke raises an ``…Error`` instead.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
+    """A command is not allowed; the attributes are the facts."""
+
+    known: ClassVar[dict[str, type["Refusal"]]] = {}
+    name: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        """Register the refusal under its public name."""
+        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        Refusal.known[cls.name] = cls
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the client is told besides the name."""
+        return attrs.asdict(self)  # type: ignore[arg-type]  # every refusal is an attrs class
+
+    @staticmethod
+    def recall(name: str, facts: Mapping[str, Any]) -> "Refusal":
+        """Rebuild a recorded refusal, so that a repeated command gets its first answer."""
+        cls = Refusal.known[name]
+        return cls(**{field.name: _revived(field.type, facts[field.name]) for field in attrs.fields(cls)})
+
+
+R = TypeVar("R", bound=type[Refusal])
+
+
+def refusal(cls: R) -> R:
+    """Make a refusal out of a class body that lists its facts."""
+    return attrs.define(cls, auto_exc=True, slots=False)
+
+
+def _revived(kind: object, value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@refusal
+class NotFound(Refusal):
+    """There is no such thing."""
+
+    what: str
+    id: str
+
+
+@refusal
+class AlreadyExists(Refusal):
+    """An id can be given to one thing only."""
+
+    what: str
+    id: str
+
+
+@refusal
+class Invalid(Refusal):
+    """A value that no state of the shop would accept; ``problem`` says what to send instead."""
+
+    field: str
+    problem: str
+
+
+@refusal
+class NotAllowedNow(Refusal):
+    """The thing exists but its state does not allow this; ``status`` says where it stands."""
+
+    action: str
+    status: str
