@@ -1,0 +1,47 @@
+"""Real servers for the tests: one PostgreSQL and one NATS a test process, and a fresh database a test."""
+
+import itertools
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from adapters.embedded import EmbeddedNats, EmbeddedPostgres
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A running PostgreSQL, with the settings that livetill runs it with."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    server.ensure()
+    yield server
+    server.release()
+
+
+@pytest.fixture
+def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """The superuser's URL of an empty database, dropped afterwards whoever is still connected."""
+    name = f"test_{next(_numbers)}"
+    server_url = postgres_server.ensure()
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield server_url.replace("/livetill?", f"/{name}?")
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNats]:
+    """A running NATS with JetStream; a test that stops or wipes it calls ``ensure()`` afterwards."""
+    server = EmbeddedNats(tmp_path_factory.mktemp("nats"))
+    server.ensure()
+    yield server
+    server.release()
+
+
+@pytest.fixture
+def nats_url(nats_server: EmbeddedNats) -> str:
+    """Where the running NATS is."""
+    return nats_server.ensure()
