@@ -59,6 +59,14 @@ def split(amount_minor: int, weights: Sequence[int]) -> tuple[int, ...]:
     return tuple(parts)
 
 
+def portion(amount_minor: int, part: int, whole: int) -> int:
+    """Return the price of ``part`` of ``whole`` units that cost ``amount_minor`` together, rounded down.
+
+    Always computed from the whole, so that parts given up one after another end exactly where all at once would.
+    """
+    return amount_minor * part // whole
+
+
 def formatted(amount_minor: int, currency: str) -> str:
     """Write an amount for people: ``1,234.50 GBP``."""
     decimals = DECIMALS.get(currency, 2)

@@ -74,8 +74,10 @@ class Map(Generic[K, V]):
         return f"Map({self._rooted()!r})"
 
     def set(self, key: K, value: V) -> "Map[K, V]":
-        """Return the version in which ``key`` has ``value``."""
+        """Return the version in which ``key`` has ``value``; an empty map stays its own, so it can be shared."""
         items = self._rooted()
+        if not items:
+            return Map({key: value})
         old = items.get(key, _ABSENT)
         items[key] = value
         return self._succeeded_by(items, key, old)

@@ -18,9 +18,9 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
     known: ClassVar[dict[str, type["Refusal"]]] = {}
     name: ClassVar[str]
 
-    def __init_subclass__(cls) -> None:
-        """Register the refusal under its public name."""
-        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+    def __init_subclass__(cls, name: str = "") -> None:
+        """Register the refusal under its public name: its own in snake case unless told."""
+        cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
         Refusal.known[cls.name] = cls
 
     @property
@@ -32,7 +32,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
     def recall(name: str, facts: Mapping[str, Any]) -> "Refusal":
         """Rebuild a recorded refusal, so that a repeated command gets its first answer."""
         cls = Refusal.known[name]
-        return cls(**{field.name: _revived(field.type, facts[field.name]) for field in attrs.fields(cls)})
+        return cls(**{name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()})
 
 
 R = TypeVar("R", bound=type[Refusal])
@@ -41,10 +41,6 @@ R = TypeVar("R", bound=type[Refusal])
 def refusal(cls: R) -> R:
     """Make a refusal out of a class body that lists its facts."""
     return attrs.define(cls, auto_exc=True, slots=False)
-
-
-def _revived(kind: object, value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 @refusal

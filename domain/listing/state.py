@@ -1,0 +1,207 @@
+"""What the rules need to know of a listing, and how each event changes it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from attrs import evolve as changed
+from attrs import frozen
+
+from domain.ids import BuyerId, StreamId
+from domain.listing.events import (
+    AllotmentReturned,
+    CountdownStarted,
+    DiscountEnded,
+    DiscountScheduled,
+    Event,
+    ListingBackInStock,
+    ListingCreated,
+    ListingSoldOut,
+    ListingWithdrawn,
+    OversellDeclared,
+    PriceSet,
+    PurchaseLimitSet,
+    StockAdjusted,
+    StockAllotted,
+    UnitsCommitted,
+    UnitsReleased,
+    UnitsReserved,
+    UnitsReturned,
+    UnitsShipped,
+    WindowClosed,
+    WindowExtended,
+    WindowOpened,
+    WindowScheduled,
+)
+from domain.listing.offer import Component, Discount, Phase, Quote, Window, best_quote
+from domain.listing.units import Book, Bucket, Hold, Units
+from domain.persistent import Map
+
+
+@frozen
+class Offer:
+    """What is sold, in which show, for how much."""
+
+    stream_id: StreamId = ""
+    sku: str = ""
+    title: str = ""
+    currency: str = ""
+    price_minor: int = 0
+    hold_seconds: int = 0
+    purchase_limit: int | None = None
+    components: tuple[Component, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    withdrawn: bool = False
+
+
+@frozen
+class Listing:
+    """What the rules need to know of a listing."""
+
+    offer: Offer = Offer()
+    window: Window | None = None
+    units: Units = Units()
+    book: Book = Book()
+    sold_out: bool = False
+    """Whether viewers were last told that nothing is left."""
+    discounted: Map[str, int] = Map()
+    """Units sold at each discount, and at each discount to each buyer."""
+    references: Map[str, None] = Map()
+    """Stock movements already booked."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was ever created."""
+        return bool(self.offer.stream_id)
+
+    def status(self, now: datetime) -> str:
+        """Say where the listing stands at an instant."""
+        if self.offer.withdrawn:
+            return "withdrawn"
+        if self.window is None:
+            return "draft"
+        phase = self.window.phase(now)
+        return "sold_out" if phase is Phase.OPEN and self.sold_out else phase.value
+
+    def quote(self, now: datetime, buyer_id: BuyerId, quantity: int) -> Quote:
+        """Return the unit price for a buyer's whole demand at an instant."""
+
+        def room(discount: Discount) -> bool:
+            used = self.discounted.get(discount.discount_id, 0)
+            used_by_buyer = self.discounted.get(f"{discount.discount_id}/{buyer_id}", 0)
+            return (discount.total_limit is None or used + quantity <= discount.total_limit) and (
+                discount.per_buyer_limit is None or used_by_buyer + quantity <= discount.per_buyer_limit
+            )
+
+        return best_quote(self.offer.price_minor, self.offer.discounts, now, room)
+
+
+def evolve(state: Listing, event: Event) -> Listing:
+    """Return the listing after an event."""
+    match event:
+        case UnitsReserved():
+            return changed(
+                state,
+                units=state.units.moved(event.quantity, Bucket.AVAILABLE, Bucket.RESERVED),
+                book=state.book.hold(event.reservation_id, hold_of(event)),
+                discounted=_count(state, event.discount_id, event.buyer_id, event.quantity),
+            )
+        case UnitsReleased(reservation_id, quantity):
+            hold = state.book.holds[reservation_id]
+            return changed(
+                state,
+                units=state.units.moved(quantity, Bucket.RESERVED, Bucket.AVAILABLE),
+                book=state.book.release(reservation_id, quantity),
+                discounted=_count(state, hold.discount_id, hold.buyer_id, -quantity),
+            )
+        case UnitsCommitted(reservation_id):
+            units = state.units.moved(event.quantity, Bucket.RESERVED, Bucket.COMMITTED)
+            return changed(state, units=units, book=state.book.commit(reservation_id))
+        case UnitsShipped(reservation_id, quantity):
+            units = state.units.moved(quantity, Bucket.COMMITTED, Bucket.SHIPPED)
+            return changed(state, units=units, book=state.book.ship(reservation_id))
+        case UnitsReturned(reservation_id, return_id):
+            units = state.units.moved(event.quantity, event.source, event.target)
+            return changed(state, units=units, book=state.book.take_back(reservation_id, return_id, event.quantity))
+        case ListingSoldOut():
+            return changed(state, sold_out=True)
+        case ListingBackInStock():
+            return changed(state, sold_out=False)
+        case StockAllotted(quantity, reference):
+            return _booked(state, reference, state.units.allot(quantity))
+        case AllotmentReturned(quantity, reference):
+            return _booked(state, reference, state.units.moved(quantity, Bucket.AVAILABLE, Bucket.RETURNED_TO_SOURCE))
+        case StockAdjusted(delta, _, reference):
+            return _booked(state, reference, state.units.allot(delta))
+        case OversellDeclared():
+            return state
+        case WindowScheduled():
+            return changed(state, window=planned(event))
+        case CountdownStarted():
+            return _announced(state, Phase.COUNTDOWN)
+        case WindowOpened():
+            return _announced(state, Phase.OPEN)
+        case WindowExtended(_, closes_at):
+            return changed(state, window=state.window and changed(state.window, closes_at=closes_at))
+        case WindowClosed(_, closed_at):
+            window = state.window and changed(state.window, closes_at=closed_at, announced=Phase.CLOSED)
+            return changed(state, window=window)
+        case _:
+            return changed(state, offer=_offered(state.offer, event))
+
+
+def _offered(offer: Offer, event: Event) -> Offer:
+    match event:
+        case ListingCreated():
+            return Offer(
+                event.stream_id, event.sku, event.title, event.currency, event.price_minor, event.hold_seconds,
+                components=event.components,
+            )  # fmt: skip
+        case PriceSet(price_minor):
+            return changed(offer, price_minor=price_minor)
+        case PurchaseLimitSet(limit):
+            return changed(offer, purchase_limit=limit)
+        case DiscountScheduled(discount):
+            return changed(offer, discounts=(*offer.discounts, discount))
+        case DiscountEnded(discount_id):
+            return changed(offer, discounts=tuple(d for d in offer.discounts if d.discount_id != discount_id))
+        case ListingWithdrawn():
+            return changed(offer, withdrawn=True)
+        case _:
+            return offer
+
+
+def _booked(state: Listing, reference: str, units: Units) -> Listing:
+    return changed(state, units=units, references=state.references.set(reference, None))
+
+
+def hold_of(event: UnitsReserved) -> Hold:
+    """Return the hold that a reservation makes."""
+    return Hold(
+        event.order_id, event.buyer_id, event.host_id, event.quantity, event.until, event.quantity, event.amount_minor,
+        event.discount_id,
+    )  # fmt: skip
+
+
+def planned(event: WindowScheduled) -> Window:
+    """Return the window that an announcement plans."""
+    return Window(event.number, event.opens_at, event.closes_at, event.countdown_seconds)
+
+
+def _announced(state: Listing, phase: Phase) -> Listing:
+    return changed(state, window=state.window and changed(state.window, announced=phase))
+
+
+def _count(state: Listing, discount_id: str | None, buyer_id: BuyerId, quantity: int) -> Map[str, int]:
+    counts = state.discounted
+    if discount_id is None:
+        return counts
+    for key in (discount_id, f"{discount_id}/{buyer_id}"):
+        counts = counts.set(key, counts.get(key, 0) + quantity)
+    return counts
+
+
+def fold(state: Listing, events: Iterable[Event]) -> Listing:
+    """Return the listing after several events."""
+    for event in events:
+        state = evolve(state, event)
+    return state
