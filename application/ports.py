@@ -156,6 +156,10 @@ class Announcer(Protocol):
         """Return when the journal may have grown beyond ``after``, or after ``timeout`` seconds."""
 
 
+class LeadershipLostError(Exception):
+    """The lead fell to another, or will, while the job was being done: stop, and stand for it again."""
+
+
 class Leadership(Protocol):
     """Lets one server process at a time do a job that needs no second one; the others stand by.
 
@@ -164,7 +168,10 @@ class Leadership(Protocol):
     """
 
     def lead(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Wait for the lead of ``name`` and hold it; it falls to another when this process or its connection dies."""
+        """Wait for the lead of ``name`` and hold it; it falls to another when this process or its connection dies.
+
+        ``LeadershipLostError`` is raised in place of a body that was cut off from the lead.
+        """
 
 
 @frozen

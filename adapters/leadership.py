@@ -1,0 +1,119 @@
+"""Who does the job that needs no second one: an advisory lock of the database, or a lock in memory.
+
+The lock belongs to a session of PostgreSQL, so it falls when the process dies or its connection breaks, with nobody
+having to judge who is alive. The other side learns of it just as well: the leader listens on its connection, and its
+body is cancelled in the moment that the connection breaks.
+"""
+
+import asyncio
+from asyncio import Lock, Task
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from adapters.postgres_sessions import one_line, session_conninfo
+from application.ports import LeadershipLostError
+
+STANDBY_SECONDS = 0.5
+"""How often a stand-by asks for the lead."""
+
+
+class MemoryLeadership:
+    """One leader at a time among the tasks of this process."""
+
+    def __init__(self) -> None:
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
+
+    @asynccontextmanager
+    async def lead(self, name: str) -> AsyncIterator[None]:
+        """Wait for the lead of ``name`` and hold it."""
+        async with self._locks[name]:
+            yield
+
+
+class PostgresLeadership:
+    """One leader at a time among all processes at one database; every lead has a connection of its own."""
+
+    def __init__(self, url: str, *, standby_seconds: float = STANDBY_SECONDS) -> None:
+        self._conninfo = session_conninfo(url)
+        self._standby_seconds = standby_seconds
+
+    @asynccontextmanager
+    async def lead(self, name: str) -> AsyncIterator[None]:
+        """Wait for the lead of ``name`` and hold it, for as long as it takes and also while the database is down.
+
+        The body is cancelled and ``LeadershipLostError`` raised when the connection breaks: stand again.
+        """
+        connection = await self._stand(name)
+        try:
+            async with _cancelled_when_lost(name, connection):
+                yield
+        finally:
+            await connection.close()
+
+    async def _stand(self, name: str) -> AsyncConnection[Any]:
+        """Return the connection that has won the lead."""
+        while True:
+            try:
+                connection = await AsyncConnection.connect(self._conninfo, autocommit=True)
+            except psycopg.Error:
+                await asyncio.sleep(self._standby_seconds)
+                continue
+            try:
+                await self._win(connection, name)
+            except psycopg.Error:
+                await connection.close()
+            except BaseException:
+                await connection.close()
+                raise
+            else:
+                return connection
+
+    async def _win(self, connection: AsyncConnection[Any], name: str) -> None:
+        question = "SELECT pg_try_advisory_lock(hashtextextended('livetill lead ' || %s, 0))"
+        while True:
+            cursor = await connection.execute(question, (name,))
+            if await cursor.fetchone() == (True,):
+                return
+            await asyncio.sleep(self._standby_seconds)
+
+
+@asynccontextmanager
+async def _cancelled_when_lost(name: str, connection: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Cancel the body when the connection breaks, the way ``asyncio.timeout`` does."""
+    leader = asyncio.current_task()
+    assert leader is not None
+    before = leader.cancelling()
+    watch = asyncio.create_task(_until_lost(connection))
+    lost = asyncio.Event()
+
+    def cancel(_: Task[str]) -> None:
+        lost.set()
+        leader.cancel()
+
+    watch.add_done_callback(cancel)
+    try:
+        yield
+    except BaseException as error:
+        ours = lost.is_set() and leader.uncancel() <= before
+        if ours and isinstance(error, asyncio.CancelledError):
+            raise LeadershipLostError(f"The lead of {name} is lost: {watch.result()}") from error
+        raise
+    finally:
+        watch.remove_done_callback(cancel)
+        watch.cancel()
+        await asyncio.wait({watch})
+
+
+async def _until_lost(connection: AsyncConnection[Any]) -> str:
+    """Return why the connection broke, when it does."""
+    try:
+        async for _ in connection.notifies():
+            continue
+    except psycopg.Error as error:
+        return one_line(error)
+    return "the connection was closed"
