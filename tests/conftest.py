@@ -26,10 +26,14 @@ def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """The superuser's URL of an empty database, dropped afterwards whoever is still connected."""
     name = f"test_{next(_numbers)}"
     server_url = postgres_server.ensure()
+    _administer(server_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield server_url.replace("/livetill?", f"/{name}?")
+    _administer(postgres_server.ensure(), sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _administer(server_url: str, statement: sql.Composed) -> None:
     with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield server_url.replace("/livetill?", f"/{name}?")
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        admin.execute(statement)
 
 
 @pytest.fixture(scope="session")
