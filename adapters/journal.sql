@@ -159,11 +159,17 @@ SELECT position, history_id, version, topic, journal.as_json(state) AS state, re
     journal.as_json(metadata) AS metadata, command_id
 FROM journal.record;
 
+-- The face that the eventsourcing library knows: its table, with its column names.
+CREATE VIEW journal.stored_events AS
+SELECT history_id AS originator_id, version AS originator_version, topic, state, position AS notification_id
+FROM journal.record;
+
 -- Who may do what -----------------------------------------------------------------------------------------------------
 
 REVOKE ALL ON FUNCTION journal.hold, journal.append FROM PUBLIC;
 GRANT USAGE ON SCHEMA journal TO livetill_app, livetill_auditor;
-GRANT SELECT ON journal.record, journal.readable, journal.head, journal.meta TO livetill_app, livetill_auditor;
+GRANT SELECT ON journal.record, journal.readable, journal.stored_events, journal.head, journal.meta
+    TO livetill_app, livetill_auditor;
 GRANT EXECUTE ON FUNCTION journal.hold, journal.append TO livetill_app;
 
 INSERT INTO journal.meta (schema_version) VALUES (1);
