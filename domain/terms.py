@@ -1,7 +1,8 @@
 """What a host is promised: a commission's terms, agreed on a stream and never re-resolved from today's rates.
 
 Terms are versioned values. A raise applies at once; a cut applies after its notice, so nobody who is on air finds
-less than was agreed. The terms of a sale are those in force when its units were reserved.
+less than was agreed; a smaller share is a cut as a lower rate is. The terms of a sale are those in force when its
+units were reserved.
 """
 
 from collections.abc import Sequence
@@ -37,6 +38,19 @@ class Terms:
     def shares_for(self, host_id: HostId) -> tuple[Share, ...]:
         """Return who is paid when ``host_id`` made the sale."""
         return self.shares or (Share(host_id, BPS),)
+
+
+def is_cut(old: Terms, new: Terms, host_ids: Sequence[HostId]) -> bool:
+    """Tell whether somebody would get less of the price, whichever of the hosts makes the sale."""
+    return any(
+        new.rate_bps * _share_of(share.payee_id, new, host_id) < old.rate_bps * share.share_bps
+        for host_id in host_ids
+        for share in old.shares_for(host_id)
+    )
+
+
+def _share_of(payee_id: PayeeId, terms: Terms, host_id: HostId) -> int:
+    return sum(share.share_bps for share in terms.shares_for(host_id) if share.payee_id == payee_id)
 
 
 @frozen

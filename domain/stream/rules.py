@@ -46,7 +46,7 @@ from domain.stream.events import (
     TermsAgreed,
 )
 from domain.stream.state import Status, Stream
-from domain.terms import Terms, in_force, require_valid
+from domain.terms import Terms, in_force, is_cut, require_valid
 
 MAX_PINS: Final = 3
 RESTART_WITHIN: Final = timedelta(hours=2)
@@ -144,7 +144,8 @@ def _agree(state: Stream, command: AgreeTerms) -> list[Event]:
     newest = state.agreed[-1]
     if command.terms == newest.terms:
         return []
-    cut = command.terms.rate_bps < in_force(state.agreed, command.now).terms.rate_bps
+    current = in_force(state.agreed, command.now).terms
+    cut = is_cut(current, command.terms, (state.host_id, *state.co_hosts))
     effective_at = command.now + timedelta(days=command.notice_days) if cut else command.now
     return [_agreed(newest.version + 1, effective_at, command.terms)]
 
