@@ -152,7 +152,7 @@ class Announcer(Protocol):
     def appended(self, position: int) -> None:
         """Say that the journal has grown to ``position``."""
 
-    async def wait(self, after: int, timeout: float) -> None:
+    async def wait(self, after: int, timeout: float) -> None:  # noqa: ASYNC109 - waiting in vain is no error here
         """Return when the journal may have grown beyond ``after``, or after ``timeout`` seconds."""
 
 

@@ -67,6 +67,8 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
         require_quantity(want.quantity, "quantity")
     known = (state.book.holds, state.book.sales)
     wants = [want for want in command.wants if not any(want.reservation_id in each for each in known)]
+    if len({want.reservation_id for want in wants}) != len(wants):
+        raise Invalid("reservation_id", "must name each line's units once")
     if not wants:
         return []
     if state.offer.withdrawn:
@@ -82,6 +84,17 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
     until = command.now + timedelta(seconds=state.offer.hold_seconds)
     reserved = [_reserved(state, command, want, quote, until) for want in wants]
     return [*released, *reserved, *sold_out(state, demand)]
+
+
+def quote_look(state: Listing, now: datetime, buyer_id: BuyerId, quantity: int, seen: int | None) -> Quote:
+    """Price a look by its own window and discounts; its components give the units. Raises like a reservation."""
+    if state.offer.withdrawn:
+        raise ListingIsWithdrawn("")
+    _require_open(state, now)
+    quote = state.quote(now, buyer_id, quantity)
+    if seen not in (None, quote.unit_price_minor):
+        raise PriceChanged("", seen or 0, quote.unit_price_minor)
+    return quote
 
 
 def _reserved(state: Listing, command: ReserveUnits, want: Want, quote: Quote, until: datetime) -> UnitsReserved:

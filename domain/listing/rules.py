@@ -115,6 +115,8 @@ def _require_components(command: CreateListing) -> None:
     ids = [component.listing_id for component in command.components]
     if command.components and command.allotment:
         raise Invalid("allotment", "must be 0 for a look: its units are those of its components")
+    if command.components and command.purchase_limit is not None:
+        raise Invalid("purchase_limit", "belongs on the components of a look, where the units are")
     if len(set(ids)) != len(ids):
         raise Invalid("components", "must name each listing once")
     for component in command.components:
@@ -155,6 +157,9 @@ def _adjust(state: Listing, command: AdjustStock) -> list[Event]:
         _require_unpromised(state, -command.delta)
     taken = min(-command.delta, state.units.available)
     missing = -command.delta - taken
+    promised = state.units.reserved + state.units.committed
+    if missing > promised:
+        raise Invalid("delta", f"must be at least {-taken - promised}: there are no more units to lose")
     events: list[Event] = [StockAdjusted(-taken, command.reason, command.reference), *sold_out(state, taken)]
     if missing:
         events.append(OversellDeclared(missing, _broken(state, missing), command.reference))
@@ -212,6 +217,8 @@ def _schedule(state: Listing, command: ScheduleWindow) -> list[Event]:
 
 
 def _planned(command: ScheduleWindow, number: int) -> list[Event]:
+    if command.closes_at is not None and command.closes_at <= command.now:
+        raise Invalid("closes_at", "must be in the future")
     scheduled = WindowScheduled(number, command.opens_at, command.closes_at, command.countdown_seconds)
     return [scheduled, *_announcements(planned(scheduled), command.now)]
 
@@ -254,6 +261,8 @@ def _close(state: Listing, reason: str, now: datetime) -> list[Event]:
 
 def _schedule_discount(state: Listing, discount: Discount) -> list[Event]:
     require_discount(discount)
+    if state.offer.components and (discount.total_limit or discount.per_buyer_limit):
+        raise Invalid("discount", "a look's discount has no limits: its units are counted on its components")
     known = {each.discount_id: each for each in state.offer.discounts}
     if discount.discount_id in known:
         if known[discount.discount_id] == discount:

@@ -148,14 +148,14 @@ class Book:
 
     def expired(self, now: datetime) -> list[tuple[ReservationId, Hold]]:
         """Return the holds whose deadline has come, earliest first."""
-        found = []
+        found: dict[ReservationId, Hold] = {}  # a hold made anew at the same instant is in the heap twice
         heap = self.deadlines
         while (first := heap.first) is not None and first[0] <= now:
             hold = self.holds.get(first[1])
             if hold is not None and hold.until == first[0]:
-                found.append((first[1], hold))
+                found[first[1]] = hold
             heap = heap.pop()
-        return found
+        return list(found.items())
 
     def _count(self, buyer_id: BuyerId, quantity: int) -> Map[BuyerId, int]:
         total = self.bought.get(buyer_id, 0) + quantity

@@ -1,7 +1,6 @@
 """What a command means for an order."""
 
 from datetime import timedelta
-from typing import NoReturn
 
 from domain.ids import LineId
 from domain.money import MAX_MINOR, split
@@ -80,7 +79,7 @@ def decide(state: Order, command: Command) -> list[Event]:
         case Stage.REFUSED, RefuseRequest(request, reason, facts):
             return [RequestRefused(request, reason, facts)]
         case Stage.REFUSED, _:
-            _not_now(state, command)
+            raise _not_now(state, command)
         case _, RefuseRequest(request, reason, facts):
             return [RequestRefused(request, reason, facts)]
         case _, CapturePayment():
@@ -123,12 +122,12 @@ def decide(state: Order, command: Command) -> list[Event]:
         case Stage.COMPLETED, CloseReturnWindow():
             return []
         case _:
-            _not_now(state, command)
+            raise _not_now(state, command)
 
 
-def _not_now(state: Order, command: Command) -> NoReturn:
+def _not_now(state: Order, command: Command) -> NotAllowedNow:
     name = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(command).__name__).strip("_")
-    raise NotAllowedNow(name, state.status)
+    return NotAllowedNow(name, state.status)
 
 
 def _placed(command: PlaceOrder) -> OrderPlaced:
@@ -156,7 +155,7 @@ def _capture(state: Order, command: CapturePayment) -> list[Event]:
     if state.stage is Stage.EXPIRED and command.late:
         return [PaymentCaptured(command.payment_id, command.amount_minor, late=True, captured_at=command.now)]
     if not state.awaits_payment:
-        _not_now(state, command)
+        raise _not_now(state, command)
     if command.amount_minor != state.due_minor:
         raise Invalid("amount_minor", f"must be {state.due_minor}, what is due")
     return [PaymentCaptured(command.payment_id, command.amount_minor, command.late, command.now)]
