@@ -174,6 +174,36 @@ class Leadership(Protocol):
         """
 
 
+class Bookmarks(Protocol):
+    """Remembers up to which position somebody has read the journal."""
+
+    async def get(self, name: str) -> int:
+        """Return the last position that is done; 0 at first."""
+
+    async def set(self, name: str, position: int) -> None:
+        """Note that everything up to a position is done."""
+
+
+class Agenda(Protocol):
+    """What is to happen when, as the read models know it."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[tuple[str, str, int]]:
+        """Return deadlines that have come, earliest first: history id, kind, number."""
+
+    async def next_due(self) -> datetime | None:
+        """Return the earliest deadline."""
+
+    async def listings_of(self, stream_id: str, position: int) -> Sequence[str]:
+        """Return the listings of a show, as of a position or later."""
+
+
+class Parking(Protocol):
+    """Where things wait that nobody can deal with now, until somebody looks."""
+
+    async def park(self, who: str, position: int, topic: str, error: str) -> None:
+        """Put something aside with the reason; said twice, it is parked once."""
+
+
 @frozen
 class Limits:
     """Bounds of the till, so that load is shed with an answer instead of growing a queue."""

@@ -1,0 +1,83 @@
+"""The cashier: how money and units meet.
+
+Before money moves the till is asked whether the order can be paid. The charge carries the command's id as its key, so
+a client that repeats its request after a crash or a lost answer makes the provider repeat its answer, not the charge.
+What the provider says, here or later by callback, goes to the till: it gives the units, or the money goes back.
+"""
+
+from typing import Any
+
+from attrs import define, evolve, frozen
+
+from application import commands as c
+from application.ports import Payment, PaymentProvider
+from application.reactions import ReturnMoney
+from application.tickets import Ticket, Verdict
+from application.till import Till
+from domain.order import commands as order
+from domain.order.events import PaymentFailed
+from domain.order.state import Order
+
+
+@frozen
+class PaymentOutcome:
+    """What became of a payment: the till's verdict, and the provider's word."""
+
+    verdict: Verdict
+    status: str
+    """``paid``, ``declined``, ``pending`` or ``refused``; ``orphaned`` when it came too late and goes back."""
+    reason: str = ""
+
+
+@define
+class Cashier:
+    """Charges, books and gives back."""
+
+    till: Till
+    provider: PaymentProvider
+
+    async def pay(self, ticket: Ticket, token: str) -> PaymentOutcome:
+        """Pay an order with a token; ``ProviderError`` when the outcome is unknown: ask again with the same key."""
+        first = await self.till.recall(ticket)
+        if first is not None:
+            return _outcome(first)
+        asked = await self.till.ring_up(ticket)
+        if asked.refusal is not None or asked.replayed:
+            return _outcome(asked)
+        payment = await self._charge(ticket, token, asked.state)
+        if payment.status == "pending":
+            return PaymentOutcome(asked, "pending")
+        return _outcome(await self.till.ring_up(evolve(ticket, command=booking(ticket.command.target, payment))))
+
+    async def _charge(self, ticket: Ticket, token: str, placed: Order) -> Payment:
+        return await self.provider.charge(
+            key=ticket.command_id,
+            order_id=ticket.command.target,
+            token=token,
+            amount_minor=placed.due_minor,
+            currency=placed.currency,
+        )
+
+    async def give_back(self, money: ReturnMoney) -> None:
+        """Have the provider return a refund; the key makes a second time harmless."""
+        key = f"{money.order_id}/{money.refund_id}"
+        await self.provider.refund(key=key, payment_id=money.payment_id, amount_minor=money.amount_minor)
+
+
+def booking(order_id: str, payment: Payment) -> Any:
+    """Return the command that books what a provider said about a payment."""
+    if payment.status == "succeeded":
+        return c.CapturePayment(order_id, payment.payment_id, payment.amount_minor)
+    return c.Tell(order_id, order.FailPayment(payment.payment_id, payment.reason))
+
+
+def _outcome(verdict: Verdict) -> PaymentOutcome:
+    if verdict.refusal is not None:
+        return PaymentOutcome(verdict, "refused", verdict.refusal.name)
+    events = {type(event).__name__: event for _, event in verdict.events}
+    failed = events.get("PaymentFailed")
+    if isinstance(failed, PaymentFailed):
+        return PaymentOutcome(verdict, "declined", failed.reason)
+    if "PaymentOrphaned" in events:
+        return PaymentOutcome(verdict, "orphaned", events["PaymentOrphaned"].reason)
+    return PaymentOutcome(verdict, "paid")
