@@ -69,8 +69,6 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
     wants = [want for want in command.wants if not any(want.reservation_id in each for each in known)]
     if len({want.reservation_id for want in wants}) != len(wants):
         raise Invalid("reservation_id", "must name each line's units once")
-    if len({want.reservation_id for want in wants}) != len(wants):
-        raise Invalid("reservation_id", "must name each line's units once")
     if not wants:
         return []
     if state.offer.withdrawn:

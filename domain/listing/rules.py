@@ -160,9 +160,6 @@ def _adjust(state: Listing, command: AdjustStock) -> list[Event]:
     promised = state.units.reserved + state.units.committed
     if missing > promised:
         raise Invalid("delta", f"must be at least {-taken - promised}: there are no more units to lose")
-    promised = state.units.reserved + state.units.committed
-    if missing > promised:
-        raise Invalid("delta", f"must be at least {-taken - promised}: there are no more units to lose")
     events: list[Event] = [StockAdjusted(-taken, command.reason, command.reference), *sold_out(state, taken)]
     if missing:
         events.append(OversellDeclared(missing, _broken(state, missing), command.reference))
@@ -220,8 +217,6 @@ def _schedule(state: Listing, command: ScheduleWindow) -> list[Event]:
 
 
 def _planned(command: ScheduleWindow, number: int) -> list[Event]:
-    if command.closes_at is not None and command.closes_at <= command.now:
-        raise Invalid("closes_at", "must be in the future")
     if command.closes_at is not None and command.closes_at <= command.now:
         raise Invalid("closes_at", "must be in the future")
     scheduled = WindowScheduled(number, command.opens_at, command.closes_at, command.countdown_seconds)
