@@ -1,0 +1,186 @@
+"""The relay, on a real NATS that is stopped, wiped and confused under it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.js.api import RawStreamMsg, StreamConfig
+
+from adapters.announce import LocalAnnouncer
+from adapters.clocks import ManualClock
+from adapters.cloudevent import SUBJECTS, cloud_event
+from adapters.embedded import EmbeddedNats
+from adapters.journal_memory import MemoryJournal
+from adapters.relay import Relay
+from adapters.wire import JsonWire
+from application.ports import Batch, Draft
+from domain.record import Metadata
+
+DAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ENVELOPE = Metadata(
+    actor="buyer:b-1", command_id="c-1", command="place_order", ingress_at=DAY, correlation_id="order-1", causation=7
+)
+WIRE = JsonWire()
+
+
+async def journal_of(count: int, *, day: datetime = DAY) -> MemoryJournal:
+    """A journal of so many records, recorded on a day."""
+    journal = MemoryJournal(ManualClock(day))
+    await grow(journal, count)
+    return journal
+
+
+async def grow(journal: MemoryJournal, count: int) -> int:
+    """Append records to a journal; return its head."""
+    head = await journal.head()
+    drafts = [draft(position) for position in range(head + 1, head + count + 1)]
+    await journal.append(Batch(drafts, {each.history_id: 0 for each in drafts}))
+    return head + count
+
+
+def draft(position: int) -> Draft:
+    """Make the draft of the record at a position."""
+    return Draft(
+        history_id=f"listing-{position}",
+        version=1,
+        topic="listing.units_reserved.v1",
+        state=b'{"quantity":%d}' % position,
+        metadata=WIRE.encode_metadata(ENVELOPE),
+    )
+
+
+@asynccontextmanager
+async def relaying(journal: MemoryJournal, nats_url: str, announcer: LocalAnnouncer) -> AsyncIterator[Relay]:
+    """A relay at work."""
+    relay = Relay(journal, WIRE, nats_url, announcer)
+    task = asyncio.create_task(relay.run())
+    yield relay
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that the system under test brings about; the test's time limit ends it."""
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def stored(nats_url: str) -> list[RawStreamMsg]:
+    """Return all messages of the stream, by sequence."""
+    async with await nats.connect(nats_url) as client:
+        jetstream = client.jetstream()
+        last = (await jetstream.stream_info("LIVETILL")).state.last_seq
+        return [await jetstream.get_msg("LIVETILL", sequence) for sequence in range(1, last + 1)]
+
+
+def positions(messages: Sequence[RawStreamMsg]) -> list[int]:
+    """Return the positions that messages speak of."""
+    return [json.loads(message.data or b"")["position"] for message in messages]
+
+
+@pytest.fixture
+async def client(nats_server: EmbeddedNats) -> AsyncIterator[Client]:
+    """A client of a NATS that stores nothing yet."""
+    nats_server.wipe()
+    async with await nats.connect(nats_server.ensure()) as connected:
+        yield connected
+
+
+@pytest.mark.usefixtures("client")
+async def test_every_record_is_the_message_of_its_position(nats_url: str) -> None:
+    """Record N is message N, for records that were there before the relay and for those that came later."""
+    journal, announcer = await journal_of(1_200), LocalAnnouncer()
+    async with relaying(journal, nats_url, announcer) as relay:
+        await until(lambda: relay.relayed == 1_200)
+        announcer.appended(await grow(journal, 3))
+        await until(lambda: relay.relayed == 1_203)
+        assert relay.lag == 0
+    messages = await stored(nats_url)
+    assert positions(messages) == list(range(1, 1_204))
+    assert messages[700].subject == "livetill.listing.units_reserved.listing-701"
+    assert (messages[700].headers or {})["Nats-Msg-Id"] == "701"
+
+
+@pytest.mark.usefixtures("client")
+async def test_a_wiped_server_is_filled_again_and_no_position_is_missing(
+    nats_server: EmbeddedNats, nats_url: str
+) -> None:
+    """NATS is stopped in the middle, loses all it stored, and comes back: every position arrives, in order."""
+    journal, announcer = await journal_of(5_000), LocalAnnouncer()
+    async with relaying(journal, nats_url, announcer) as relay:
+        await until(lambda: relay.relayed > 0)
+        await asyncio.to_thread(nats_server.wipe)
+        announcer.appended(await grow(journal, 100))
+        await until(lambda: relay.head == 5_100)
+        assert relay.lag > 0
+        await asyncio.to_thread(nats_server.ensure)
+        await until(lambda: relay.relayed == 5_100)
+    assert positions(await stored(nats_url)) == list(range(1, 5_101))
+
+
+async def test_a_stream_deleted_under_a_live_connection_is_filled_again(client: Client, nats_url: str) -> None:
+    """An operator may delete the stream whenever they like."""
+    jetstream = client.jetstream()
+    async with relaying(await journal_of(10), nats_url, LocalAnnouncer()) as relay:
+        await until(lambda: relay.relayed == 10)
+        await jetstream.delete_stream("LIVETILL")
+        while not await jetstream.streams_info() or (await jetstream.stream_info("LIVETILL")).state.last_seq < 10:
+            await asyncio.sleep(0.01)
+    assert positions(await stored(nats_url)) == list(range(1, 11))
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(("count", "day"), [(20, DAY + timedelta(days=1)), (4, DAY)], ids=["other", "shorter"])
+async def test_a_stream_of_another_journal_is_made_anew(nats_url: str, count: int, day: datetime) -> None:
+    """What a restored or another database did not write does not stay in the stream."""
+    async with relaying(await journal_of(9), nats_url, LocalAnnouncer()) as before:
+        await until(lambda: before.relayed == 9)
+    async with relaying(await journal_of(count, day=day), nats_url, LocalAnnouncer()) as relay:
+        await until(lambda: relay.relayed == count)
+    events = [json.loads(message.data or b"") for message in await stored(nats_url)]
+    assert [event["id"] for event in events] == [str(position) for position in range(1, count + 1)]
+    assert {datetime.fromisoformat(event["time"]) for event in events} == {day}
+
+
+@pytest.mark.usefixtures("client")
+async def test_two_relays_at_once_write_every_record_once(nats_url: str) -> None:
+    """The expected sequence turns away what is already there: a lost lead costs work, not truth."""
+    journal = await journal_of(3_000)
+    announcer = LocalAnnouncer()
+    async with relaying(journal, nats_url, announcer) as one, relaying(journal, nats_url, announcer) as two:
+        await until(lambda: one.relayed == two.relayed == 3_000)
+    assert positions(await stored(nats_url)) == list(range(1, 3_001))
+
+
+async def test_a_message_out_of_place_is_not_kept(client: Client, nats_url: str) -> None:
+    """Somebody else's message on our subjects shifts the sequence; the stream is made anew without it."""
+    jetstream = client.jetstream()
+    await jetstream.add_stream(StreamConfig(name="LIVETILL", subjects=[SUBJECTS]))
+    await jetstream.publish("livetill.listing.rumour.listing-1", b"not a record")
+    async with relaying(await journal_of(5), nats_url, LocalAnnouncer()) as relay:
+        await until(lambda: relay.relayed == 5)
+    assert positions(await stored(nats_url)) == [1, 2, 3, 4, 5]
+
+
+async def test_a_record_is_a_cloud_event() -> None:
+    """The message has the specification's attributes, ours in lower case, and the event as it is stored."""
+    record = (await (await journal_of(701)).read(700, 1))[0]
+    assert json.loads(cloud_event(record, ENVELOPE, "livetill/shop-3").body) == {
+        "specversion": "1.0",
+        "id": "701",
+        "source": "livetill/shop-3",
+        "type": "listing.units_reserved.v1",
+        "subject": "listing-701",
+        "time": "2026-03-01T12:00:00Z",
+        "datacontenttype": "application/json",
+        "position": 701,
+        "historyversion": 1,
+        "correlationid": "order-1",
+        "causationposition": 7,
+        "data": {"quantity": 701},
+    }
