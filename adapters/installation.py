@@ -154,9 +154,10 @@ def _ensure_role(connection: psycopg.Connection[Any], role: str) -> None:
     statement = """
         DO $do$ BEGIN
             CREATE ROLE {role} NOLOGIN;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;  -- In this moment, by another installation.
         END $do$"""
-    connection.execute(sql.SQL(statement).format(role=sql.Identifier(role)))
+    if not _scalar(connection, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", role):
+        connection.execute(sql.SQL(statement).format(role=sql.Identifier(role)))
     if not _scalar(connection, "SELECT pg_has_role(current_user, %s, 'SET')", role):
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER WITH SET TRUE").format(sql.Identifier(role)))
 
@@ -174,7 +175,7 @@ def _scalar(connection: psycopg.Connection[Any], query: str, *arguments: object)
 @contextmanager
 def _connection(url: str) -> Iterator[psycopg.Connection[Any]]:
     try:
-        connection = psycopg.connect(url, autocommit=True)
+        connection = psycopg.connect(url, autocommit=True, client_encoding="utf8")
     except psycopg.Error as error:
         raise InstallationError(_unreachable(error)) from error
     with connection:

@@ -1,0 +1,297 @@
+"""The journal gets into a database once, and the program refuses one that cannot keep its promises."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from adapters.embedded import EmbeddedPostgres
+from adapters.embedded_postgres import DURABLE
+from adapters.installation import (
+    SCHEMA_VERSION,
+    InstallationError,
+    _Server,
+    _server_findings,
+    app_conninfo,
+    check,
+    install,
+)
+
+
+@pytest.fixture
+def installed_url(database_url: str) -> str:
+    """The superuser's URL of a database with a journal."""
+    install(database_url)
+    return database_url
+
+
+def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements, each by itself, and return the rows of the last."""
+    rows: list[tuple[Any, ...]] = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement.encode())
+            rows = cursor.fetchall() if cursor.description else []
+    return rows
+
+
+def append_one(url: str, state: bytes = b'{"quantity":3}', metadata: bytes = b'{"actor":"host:h1"}') -> None:
+    """Append one record to a history of its own."""
+    query = """
+        SELECT * FROM journal.append('{}', '{}', ARRAY[gen_random_uuid()::text], '{1}', '{thing.happened.v1}',
+            ARRAY[%b::bytea], ARRAY[%b::bytea], ARRAY[NULL])"""
+    with psycopg.connect(app_conninfo(url), autocommit=True) as connection:
+        connection.execute(query, (state, metadata))
+
+
+def reason(url: str) -> str:
+    """Why the check refuses a database."""
+    with pytest.raises(InstallationError) as refused:
+        check(url)
+    return str(refused.value)
+
+
+def as_user(url: str, user: str) -> str:
+    """The URL of another user."""
+    return make_conninfo("", **{**conninfo_to_dict(url), "user": user})
+
+
+@contextmanager
+def login(url: str, user: str, *roles: str) -> Iterator[str]:
+    """A user that may log in and act as some roles; yields its URL."""
+    name = sql.Identifier(user)
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+        for role in roles:
+            admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), name))
+        yield as_user(url, user)
+        admin.execute(sql.SQL("DROP OWNED BY {}").format(name))
+        admin.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+def test_an_installed_database_passes_the_check(installed_url: str) -> None:
+    """What install leaves behind is what check asks for."""
+    check(installed_url)
+    assert run(installed_url, "SELECT schema_version FROM journal.meta") == [(SCHEMA_VERSION,)]
+
+
+def test_installing_again_changes_nothing(installed_url: str) -> None:
+    """The journal keeps its id and its records."""
+    append_one(installed_url)
+    before = run(installed_url, "SELECT journal_id, created_at, (SELECT position FROM journal.head) FROM journal.meta")
+    install(installed_url)
+    after = run(installed_url, "SELECT journal_id, created_at, (SELECT position FROM journal.head) FROM journal.meta")
+    assert after == before
+
+
+def test_processes_may_install_at_once(database_url: str) -> None:
+    """One does it, the others wait and find it done."""
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(install, [database_url] * 4))
+    check(database_url)
+
+
+def test_an_empty_database_is_told_from_a_journal(database_url: str) -> None:
+    """The line says that it must be installed first."""
+    assert "holds no journal" in reason(database_url)
+
+
+def test_a_server_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    """Nobody sees a traceback for a wrong address."""
+    line = reason(f"postgresql://postgres@/postgres?host={tmp_path}")
+    assert line.startswith("The database cannot be reached")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("version", "answer"),
+    [(SCHEMA_VERSION + 1, "start a newer livetill"), (SCHEMA_VERSION - 1, "holds no journal")],
+)
+def test_a_schema_of_another_version_is_refused(installed_url: str, version: int, answer: str) -> None:
+    """Neither a program that is too old nor one that is too new writes to it."""
+    run(installed_url, f"UPDATE journal.meta SET schema_version = {version}")
+    assert answer in reason(installed_url)
+
+
+def test_a_newer_schema_is_not_installed_over(installed_url: str) -> None:
+    """An old program leaves a newer journal alone."""
+    run(installed_url, f"UPDATE journal.meta SET schema_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(InstallationError, match="start a newer livetill"):
+        install(installed_url)
+
+
+def test_somebody_elses_schema_of_that_name_is_refused(database_url: str) -> None:
+    """A schema ``journal`` that livetill has not made is neither used nor changed."""
+    run(database_url, "CREATE SCHEMA journal")
+    with pytest.raises(InstallationError, match="could not be installed"):
+        install(database_url)
+    assert run(database_url, "SELECT to_regclass('journal.record')") == [(None,)]
+
+
+def test_a_database_without_unicode_is_refused(database_url: str) -> None:
+    """Names of the world's buyers and sellers need UTF-8."""
+    name = f"{conninfo_to_dict(database_url)['dbname']}_ascii"
+    run(database_url, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    try:
+        with pytest.raises(InstallationError, match="encoded in SQL_ASCII"):
+            install(make_conninfo(database_url, dbname=name))
+    finally:
+        run(database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_an_old_server_and_a_standby_are_refused() -> None:
+    """Every reason has its line."""
+    findings = _server_findings(_Server(version=15, encoding="UTF8", standby=True))
+    assert len(findings) == 2
+    assert "15 is too old" in findings[0]
+    assert "connect to the primary" in findings[1]
+    assert _server_findings(_Server(version=18, encoding="UTF8", standby=False)) == []
+
+
+def test_asynchronous_commits_are_refused(installed_url: str) -> None:
+    """An acknowledged order must survive a crash, also if only this database was told otherwise."""
+    name = conninfo_to_dict(installed_url)["dbname"]
+    run(installed_url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    assert reason(installed_url).startswith("synchronous_commit is off")
+
+
+def test_a_server_that_may_lose_what_it_wrote_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fsync or full_page_writes off, a power cut may take acknowledged orders, or the whole journal."""
+    monkeypatch.setitem(DURABLE, "fsync", "off")
+    monkeypatch.setitem(DURABLE, "full_page_writes", "off")
+    server = EmbeddedPostgres(tmp_path)
+    url = server.ensure()
+    try:
+        install(url)
+        lines = reason(url).splitlines()
+    finally:
+        server.release()
+    assert [line.split(",")[0] for line in lines] == ["fsync is off", "full_page_writes is off"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "answer"),
+    [
+        ("REVOKE EXECUTE ON FUNCTION journal.append FROM livetill_app", "may not call journal.append"),
+        ("REVOKE SELECT ON journal.record FROM livetill_app", "may not read journal.record"),
+        ("REVOKE USAGE ON SCHEMA journal FROM livetill_app", "may not read schema journal"),
+        ("ALTER SCHEMA views OWNER TO livetill_owner", "may not create tables in schema views"),
+        ("GRANT INSERT ON journal.record TO livetill_app", "may write to journal.record directly"),
+    ],
+)
+def test_privileges_that_were_changed_are_told(installed_url: str, statement: str, answer: str) -> None:
+    """Too few and the program would fail later; too many and it could get around the append."""
+    run(installed_url, statement)
+    assert answer in reason(installed_url)
+
+
+def test_a_user_that_may_not_act_as_the_program_is_refused(installed_url: str) -> None:
+    """The line says which grant is missing."""
+    with login(installed_url, "stranger") as url:
+        assert "GRANT livetill_app" in reason(url)
+
+
+def test_a_user_with_nothing_but_the_role_is_enough(installed_url: str) -> None:
+    """The program needs no superuser."""
+    with login(installed_url, "server_of_the_shop", "livetill_app") as url:
+        check(url)
+        append_one(url)
+
+
+@pytest.mark.usefixtures("roles_exist")
+def test_no_superuser_is_needed_to_install(database_url: str) -> None:
+    """Whoever may create schemas and act as owner and program can install; who may not is told in a line."""
+    name = conninfo_to_dict(database_url)["dbname"]
+    with login(database_url, "installer") as url:
+        with pytest.raises(InstallationError, match="could not be installed"):
+            install(url)
+        run(database_url, f"GRANT CREATE ON DATABASE {name} TO installer")
+        run(database_url, "GRANT livetill_owner, livetill_app, livetill_auditor TO installer")
+        install(url)
+        check(url)
+
+
+@pytest.fixture
+def roles_exist(postgres_server: EmbeddedPostgres) -> None:
+    """Another database of the server has a journal; roles belong to the whole server."""
+    install(postgres_server.ensure())
+
+
+@pytest.mark.parametrize("role", ["livetill_app", "livetill_owner", "the superuser"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE journal.record SET state = state",
+        "UPDATE journal.record SET state = state WHERE false",
+        "DELETE FROM journal.record",
+        "TRUNCATE journal.record",
+        "TRUNCATE journal.head",
+        "DELETE FROM journal.head",
+    ],
+)
+def test_nobody_changes_or_removes_a_record(installed_url: str, role: str, statement: str) -> None:
+    """Not the program, not the owner, not a superuser, not as a replica."""
+    append_one(installed_url)
+    become = [] if role == "the superuser" else [f"SET ROLE {role}"]
+    expected = psycopg.errors.InsufficientPrivilege if role == "livetill_app" else psycopg.errors.RestrictViolation
+    with pytest.raises(expected):
+        run(installed_url, *become, statement)
+    if not become:
+        with pytest.raises(expected, match="append-only"):
+            run(installed_url, "SET session_replication_role = replica", statement)
+    assert run(installed_url, "SELECT count(*) FROM journal.record") == [(1,)]
+
+
+@pytest.mark.parametrize("role", ["livetill_app", "livetill_auditor"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO journal.record VALUES (9, 'a', 1, 't', '', now(), '', NULL)",
+        "UPDATE journal.head SET position = 7",
+        "UPDATE journal.meta SET schema_version = 7",
+        "DROP TRIGGER append_only ON journal.record",
+        "ALTER TABLE journal.record DISABLE TRIGGER append_only",
+    ],
+)
+def test_records_come_in_by_append_alone(installed_url: str, role: str, statement: str) -> None:
+    """Nobody picks a position, and nobody takes the guard away."""
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        run(installed_url, f"SET ROLE {role}", statement)
+
+
+def test_an_auditor_reads_and_does_no_more(installed_url: str) -> None:
+    """Records and read models can be read; append and the lock are refused."""
+    append_one(installed_url)
+    run(installed_url, "SET ROLE livetill_app", "CREATE TABLE views.stock AS SELECT 3 AS available")
+    auditor = "SET ROLE livetill_auditor"
+    assert run(installed_url, auditor, "SELECT state ->> 'quantity' FROM journal.readable") == [("3",)]
+    assert run(installed_url, auditor, "SELECT available FROM views.stock") == [(3,)]
+    for call in ("journal.hold()", "journal.append('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            run(installed_url, auditor, f"SELECT {call}")
+
+
+@pytest.mark.parametrize(
+    "state", [b"", b"not json", b"\xff\xfe", b'{"a":"\\u0000"}', b"\x00", b"[" * 100_000], ids=lambda state: state[:8]
+)
+def test_bytes_that_are_no_json_do_not_break_the_readable_view(installed_url: str, state: bytes) -> None:
+    """They read as null; the records around them read as ever."""
+    append_one(installed_url)
+    append_one(installed_url, state, state)
+    append_one(installed_url)
+    rows = run(installed_url, "SELECT position, state, metadata FROM journal.readable ORDER BY position")
+    good = ({"quantity": 3}, {"actor": "host:h1"})
+    assert rows == [(1, *good), (2, None, None), (3, *good)]
+
+
+def test_connection_strings_keep_what_they_say() -> None:
+    """The role is added to the options; a password or a port stays."""
+    conninfo = conninfo_to_dict(app_conninfo("postgresql://u:p@h:5433/d?options=-c%20work_mem%3D8MB", jit="off"))
+    assert conninfo["options"] == "-c work_mem=8MB -c role=livetill_app -c jit=off"
+    assert (conninfo["user"], conninfo["password"], conninfo["host"], conninfo["port"]) == ("u", "p", "h", "5433")
