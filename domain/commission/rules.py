@@ -116,6 +116,8 @@ def _accrue(command: AccrueCommission) -> Event:
             command.order_id, command.line_id, command.stream_id, command.payee_id, command.instrument,
             command.currency, command.base_minor, "host_is_buyer",
         )  # fmt: skip
+    if all(share.payee_id != command.payee_id for share in command.shares):
+        raise Invalid("payee_id", "must have a share in the terms")
     whole, part = due(command.payee_id, command.rate_bps, command.shares, command.base_minor)
     return CommissionAccrued(
         command.order_id, command.line_id, command.stream_id, command.payee_id, command.instrument,

@@ -133,6 +133,8 @@ def _not_now(state: Order, command: Command) -> NotAllowedNow:
 def _placed(command: PlaceOrder) -> OrderPlaced:
     if not command.lines:
         raise Invalid("lines", "must have at least one line")
+    if len({line.line_id for line in command.lines}) != len(command.lines):
+        raise Invalid("lines", "must name each line once")
     total_minor = sum(line.amount_minor for line in command.lines)
     if total_minor > MAX_MINOR:
         raise Invalid("lines", f"must not cost more than {MAX_MINOR}")
@@ -152,9 +154,8 @@ def _capture(state: Order, command: CapturePayment) -> list[Event]:
     """Units are committed in the same append, so all that is left to check is that it pays this order, once."""
     if command.payment_id in state.payments and state.payments[command.payment_id] != "failed":
         return []
-    if state.stage is Stage.EXPIRED and command.late:
-        return [PaymentCaptured(command.payment_id, command.amount_minor, late=True, captured_at=command.now)]
-    if not state.awaits_payment:
+    served_late = state.stage is Stage.EXPIRED and command.late
+    if not state.awaits_payment and not served_late:
         raise _not_now(state, command)
     if command.amount_minor != state.due_minor:
         raise Invalid("amount_minor", f"must be {state.due_minor}, what is due")
