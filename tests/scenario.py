@@ -28,8 +28,11 @@ def given(decider: Decider[State, Command, Event], *events: Event) -> "Given[Sta
 def told(decider: Decider[State, Command, Event], *commands: Command) -> list[Event]:
     """Return the history that commands make, one after another: for a ``given`` that is long to spell out."""
     history: list[Event] = []
+    state = decider.initial
     for command in commands:
-        history += decider.decide(decider.fold(history), command)
+        events = decider.decide(state, command)
+        state = decider.fold(events, state)
+        history += events
     return history
 
 

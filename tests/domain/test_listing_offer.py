@@ -211,7 +211,7 @@ def test_a_window_is_planned() -> None:
 def test_a_window_that_opens_now_says_so() -> None:
     """Planning and opening are one append, and saying it again a moment later adds nothing."""
     now = schedule_window(opens_at=at(0), now=at(0), countdown_seconds=0)
-    opened = [window_scheduled(countdown_seconds=0), li.WindowOpened(1, at(0))]
+    opened: list[li.Event] = [window_scheduled(countdown_seconds=0), li.WindowOpened(1, at(0))]
     given(LISTING, *listing_of(10)).when(now).then(*opened)
     given(LISTING, *listing_of(10), *opened).when(
         schedule_window(opens_at=at(0), now=at(2), countdown_seconds=0)

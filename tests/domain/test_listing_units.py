@@ -185,7 +185,7 @@ def test_a_refused_buyer_releases_nothing() -> None:
 def test_a_hold_that_was_released_and_made_again_expires_once() -> None:
     """Two deadlines of one name at one instant are one hold: its units come back once."""
     earlier = units_reserved(reservation_id="order-0:1", until=at(600))
-    again = [units_reserved(), li.UnitsReleased("order-1:1", 1, "cancelled"), units_reserved()]
+    again: list[li.Event] = [units_reserved(), li.UnitsReleased("order-1:1", 1, "cancelled"), units_reserved()]
     late = reserve_units(want(reservation_id="order-2:1"), buyer_id="buyer-2", now=at(700))
     given(LISTING, *open_listing(3), earlier, *again).when(late).leaves({"units.available": 2, "units.reserved": 1})
 
@@ -380,7 +380,7 @@ def test_a_component_of_a_look_is_still_counted() -> None:
     given(LISTING, *listing_of(9), li.PurchaseLimitSet(2)).when(in_look).refused(PurchaseLimitExceeded, limit=2)
 
 
-# shipping and returns
+# sending and taking back
 
 
 def test_sold_units_are_sent_once() -> None:
