@@ -20,8 +20,10 @@ log = logging.getLogger(__name__)
 
 NAME = "livetill"
 _ACL = "system.posix_acl_access"
+_VERSION, _ENTRY = 2, "<HHI"
+_OWNER, _USER, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
 _UNDEFINED = 0xFFFFFFFF
-_USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
+_PASS = 1
 
 
 def runner(data: Path) -> pwd.struct_passwd | None:
@@ -64,29 +66,44 @@ def _may_pass(user: pwd.struct_passwd, directory: Path) -> bool:
         return bool(status.st_mode & stat.S_IXUSR)
     if status.st_mode & stat.S_IXOTH:
         return True
-    return status.st_gid == user.pw_gid and bool(status.st_mode & stat.S_IXGRP)
+    if status.st_gid == user.pw_gid:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return _entry(user.pw_uid) in _access_list_of(directory)
+
+
+def _access_list_of(directory: Path) -> bytes:
+    try:
+        return os.getxattr(directory, _ACL)
+    except (AttributeError, OSError):
+        return b""
 
 
 def _grant(user: pwd.struct_passwd, directory: Path) -> None:
-    try:
-        if _ACL not in os.listxattr(directory):
+    if not _access_list_of(directory):
+        try:
             os.setxattr(directory, _ACL, _access_list(user.pw_uid, directory.stat().st_mode))
+        except (AttributeError, OSError):
+            log.debug("%s keeps no access lists", directory)
+        else:
             log.info("let the system user %s pass through %s", user.pw_name, directory)
             return
-    except (AttributeError, OSError):
-        log.debug("%s keeps no access lists", directory)
     directory.chmod(directory.stat().st_mode | stat.S_IXOTH)
     log.warning("let all users pass through %s, so that PostgreSQL can run as %s", directory, user.pw_name)
 
 
 def _access_list(uid: int, mode: int) -> bytes:
     """Write the access list that says what ``mode`` says, and lets one user pass; the kernel's own format."""
-    group = (mode >> 3) & 7
+    owner, group, other = (mode >> 6) & 7, (mode >> 3) & 7, mode & 7
     entries = (
-        (_USER_OBJ, (mode >> 6) & 7, _UNDEFINED),
-        (_USER, 1, uid),
-        (_GROUP_OBJ, group, _UNDEFINED),
-        (_MASK, group | 1, _UNDEFINED),
-        (_OTHER, mode & 7, _UNDEFINED),
+        struct.pack(_ENTRY, _OWNER, owner, _UNDEFINED),
+        _entry(uid),
+        struct.pack(_ENTRY, _GROUP, group, _UNDEFINED),
+        struct.pack(_ENTRY, _MASK, group | _PASS, _UNDEFINED),
+        struct.pack(_ENTRY, _OTHER, other, _UNDEFINED),
     )
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    return struct.pack("<I", _VERSION) + b"".join(entries)
+
+
+def _entry(uid: int) -> bytes:
+    """Write the line of an access list that lets one user pass."""
+    return struct.pack(_ENTRY, _USER, _PASS, uid)
