@@ -68,7 +68,8 @@ def _may_pass(user: pwd.struct_passwd, directory: Path) -> bool:
         return True
     if status.st_gid == user.pw_gid:
         return bool(status.st_mode & stat.S_IXGRP)
-    return _entry(user.pw_uid) in _access_list_of(directory)
+    unmasked = bool(status.st_mode & stat.S_IXGRP)  # with an access list, the group's bits are its mask
+    return unmasked and _entry(user.pw_uid) in _access_list_of(directory)
 
 
 def _access_list_of(directory: Path) -> bytes:
@@ -79,9 +80,10 @@ def _access_list_of(directory: Path) -> bytes:
 
 
 def _grant(user: pwd.struct_passwd, directory: Path) -> None:
-    if not _access_list_of(directory):
+    found, wanted = _access_list_of(directory), _access_list(user.pw_uid, directory.stat().st_mode)
+    if not found or (len(found) == len(wanted) and _entry(user.pw_uid) in found):
         try:
-            os.setxattr(directory, _ACL, _access_list(user.pw_uid, directory.stat().st_mode))
+            os.setxattr(directory, _ACL, wanted)
         except (AttributeError, OSError):
             log.debug("%s keeps no access lists", directory)
         else:

@@ -1,7 +1,13 @@
-"""Real servers for the tests: one PostgreSQL and one NATS a test process, and a fresh database a test."""
+"""Real servers for the tests: one PostgreSQL and one NATS a test process, and a fresh database a test.
+
+Their directories are not pytest's: every session of pytest closes its common directory to other users, and a
+PostgreSQL that root starts runs as another user.
+"""
 
 import itertools
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,12 +19,13 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres_server() -> Iterator[EmbeddedPostgres]:
     """A running PostgreSQL, with the settings that livetill runs it with."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
-    server.ensure()
-    yield server
-    server.release()
+    with tempfile.TemporaryDirectory(prefix="livetill-") as directory:
+        server = EmbeddedPostgres(Path(directory))
+        server.ensure()
+        yield server
+        server.release()
 
 
 @pytest.fixture
@@ -37,12 +44,13 @@ def _administer(server_url: str, statement: sql.Composed) -> None:
 
 
 @pytest.fixture(scope="session")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedNats]:
+def nats_server() -> Iterator[EmbeddedNats]:
     """A running NATS with JetStream; a test that stops or wipes it calls ``ensure()`` afterwards."""
-    server = EmbeddedNats(tmp_path_factory.mktemp("nats"))
-    server.ensure()
-    yield server
-    server.release()
+    with tempfile.TemporaryDirectory(prefix="livetill-") as directory:
+        server = EmbeddedNats(Path(directory))
+        server.ensure()
+        yield server
+        server.release()
 
 
 @pytest.fixture

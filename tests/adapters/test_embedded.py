@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,25 +63,32 @@ def kill(server: EmbeddedServer) -> int:
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+def place() -> Iterator[Path]:
+    """An empty directory that only its owner may open."""
+    with tempfile.TemporaryDirectory(prefix="livetill-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def postgres(place: Path) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL of the test's own, not yet started."""
-    server = EmbeddedPostgres(tmp_path / "pg")
+    server = EmbeddedPostgres(place / "pg")
     yield server
     server.release()
 
 
 @pytest.fixture
-def jetstream(tmp_path: Path) -> Iterator[EmbeddedNats]:
+def jetstream(place: Path) -> Iterator[EmbeddedNats]:
     """A NATS of the test's own, not yet started."""
-    server = EmbeddedNats(tmp_path / "nats")
+    server = EmbeddedNats(place / "nats")
     yield server
     server.release()
 
 
 @pytest.fixture(params=[EmbeddedPostgres, EmbeddedNats])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedServer]:
+def server(request: pytest.FixtureRequest, place: Path) -> Iterator[EmbeddedServer]:
     """Each of the servers, not yet started."""
-    started: EmbeddedServer = request.param(tmp_path / "server")
+    started: EmbeddedServer = request.param(place / "server")
     yield started
     started.release()
 
@@ -168,9 +176,9 @@ async def test_a_server_that_dies_is_started_again(server: EmbeddedServer) -> No
     assert server.pid != before
 
 
-def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_long_path_is_no_obstacle(place: Path) -> None:
     """A socket's path may have a hundred bytes; a data directory's may have more."""
-    server = EmbeddedPostgres(tmp_path / ("long" * 30) / "pg")
+    server = EmbeddedPostgres(place / ("long" * 30) / "pg")
     url = server.ensure()
     try:
         psycopg.connect(url).close()
@@ -229,11 +237,11 @@ def test_a_setting_that_postgres_refuses_is_quoted(postgres: EmbeddedPostgres) -
         postgres.ensure()
 
 
-def test_a_directory_that_cannot_be_made_is_named_as_such(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_made_is_named_as_such(place: Path) -> None:
     """A file in the way is told in one line."""
-    (tmp_path / "file").write_text("")
+    (place / "file").write_text("")
     with pytest.raises(EmbeddedError, match=r"^cannot use .*choose another --data-dir$"):
-        EmbeddedPostgres(tmp_path / "file" / "pg").ensure()
+        EmbeddedPostgres(place / "file" / "pg").ensure()
 
 
 def test_nats_keeps_its_port(jetstream: EmbeddedNats) -> None:
@@ -260,3 +268,15 @@ async def test_a_wiped_nats_starts_empty(jetstream: EmbeddedNats) -> None:
             await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
         await asyncio.to_thread(disturb, jetstream)
     assert found == [0, 1, 0]
+
+
+def test_a_closed_directory_above_stays_closed(place: Path) -> None:
+    """Started by root, PostgreSQL runs as another user, who may pass; nobody gets to look around."""
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+    server = EmbeddedPostgres(closed / "pg")
+    for _ in range(2):
+        server.ensure()
+        server.release()
+        assert closed.stat().st_mode & 0o066 == 0
+        closed.chmod(0o700)
