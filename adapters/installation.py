@@ -48,7 +48,13 @@ def install(url: str) -> None:
         try:
             _upgrade(connection)
         except psycopg.Error as error:
-            raise InstallationError(f"The journal could not be installed: {_line(error)}") from error
+            raise InstallationError(f"The journal could not be installed: {one_line(error)}") from error
+
+
+def one_line(error: psycopg.Error) -> str:
+    """Return what a database error says, without the server's context and the client's advice."""
+    said = error.diag.message_primary or str(error)
+    return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
 
 
 def check(url: str) -> None:
@@ -102,7 +108,7 @@ def _schema_findings(connection: psycopg.Connection[Any]) -> list[str]:
     except psycopg.errors.InsufficientPrivilege:
         return [f"{APP_ROLE} may not read schema journal: install again, or grant USAGE and SELECT back"]
     except psycopg.Error as error:
-        return [f"Schema journal is not known to livetill ({_line(error)}): use a database of its own"]
+        return [f"Schema journal is not known to livetill ({one_line(error)}): use a database of its own"]
     if version == 0:
         return [_NO_JOURNAL]
     if version < SCHEMA_VERSION:
@@ -183,7 +189,7 @@ def _connection(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _unreachable(error: psycopg.Error) -> str:
-    message = _line(error)
+    message = one_line(error)
     if f'role "{APP_ROLE}" does not exist' in message:
         return _NO_JOURNAL
     if f'permission denied to set role "{APP_ROLE}"' in message:
@@ -198,8 +204,3 @@ def _too_new(version: int) -> str:
 def _raise_if_any(findings: list[str]) -> None:
     if findings:
         raise InstallationError("\n".join(findings))
-
-
-def _line(error: psycopg.Error) -> str:
-    """Return the message of a database error as one line, without the server's context."""
-    return " ".join((error.diag.message_primary or str(error)).split())

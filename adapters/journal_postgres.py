@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import args_row
 from psycopg_pool import AsyncConnectionPool
 
+from adapters.installation import one_line
 from adapters.journal_rules import refuse_malformed
 from adapters.postgres_arrays import BigintArray, ByteaArray, TextArray
 from adapters.postgres_sessions import (
@@ -25,7 +26,6 @@ from adapters.postgres_sessions import (
     failure,
     is_lost,
     is_usable,
-    one_line,
     roll_back,
     session_conninfo,
 )
@@ -42,6 +42,8 @@ from domain.record import Record
 CHUNK = 5_000
 """Records that ``scan`` reads at a time."""
 _READERS = 4
+_READER_SECONDS = 5.0
+"""How long a read waits for a connection, and a pool tries for one before it waits for the next read to ask."""
 
 _APPEND = """
     SELECT first_position, recorded_at, moved, moved_to, seen
@@ -138,7 +140,8 @@ class PostgresJournal(_Reading):
             kwargs={"autocommit": True},
             min_size=1,
             max_size=_READERS,
-            timeout=hanging_seconds,
+            timeout=_READER_SECONDS,
+            reconnect_timeout=_READER_SECONDS,
             open=False,
             configure=configure,
             check=AsyncConnectionPool.check_connection,

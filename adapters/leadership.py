@@ -15,7 +15,8 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from adapters.postgres_sessions import one_line, session_conninfo
+from adapters.installation import one_line
+from adapters.postgres_sessions import session_conninfo
 from application.ports import LeadershipLostError
 
 STANDBY_SECONDS = 0.5

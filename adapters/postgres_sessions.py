@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from adapters.installation import app_conninfo
+from adapters.installation import app_conninfo, one_line
 from adapters.postgres_arrays import register
 from application.ports import JournalError, JournalRejectedError, JournalUnavailableError, OutcomeUnknownError
 
@@ -89,8 +89,3 @@ def failure(error: psycopg.Error, *, unknown: bool = False) -> JournalError:
     if isinstance(error, psycopg.DataError) or (error.sqlstate or "").startswith(_LASTING):
         return JournalRejectedError(f"The database refuses this: {one_line(error)}")
     return JournalUnavailableError(f"The database did not do it: {one_line(error)}")
-
-
-def one_line(error: psycopg.Error) -> str:
-    """Return the message of a database error without line breaks and the server's context."""
-    return " ".join((error.diag.message_primary or str(error)).split())
