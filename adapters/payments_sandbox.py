@@ -29,6 +29,7 @@ Send = Callable[[bytes, Mapping[str, str]], Awaitable[int]]
 """Delivers a callback's body and headers; returns the HTTP status."""
 
 ATTEMPTS = 10
+_LATE = {"tok_late": "payment.succeeded", "tok_late_declined": "payment.failed"}
 
 
 class SandboxProvider:
@@ -56,7 +57,7 @@ class SandboxProvider:
                 raise ProviderError("the provider did not answer in time")
             case "tok_late" | "tok_late_declined":
                 if not again:
-                    self._later("payment.succeeded" if token == "tok_late" else "payment.failed", facts)
+                    self._later(_LATE[token], facts)
                 return Payment(payment_id, "pending")
             case "tok_twice":
                 if not again:

@@ -13,6 +13,9 @@ from attrs import define, field, frozen
 
 from domain.commission import COMMISSION
 from domain.decider import Decider
+from domain.ids import LISTING as LISTING_KIND
+from domain.ids import ORDER as ORDER_KIND
+from domain.ids import STREAM as STREAM_KIND
 from domain.ids import kind_of
 from domain.listing import LISTING
 from domain.listing.state import Listing
@@ -86,21 +89,21 @@ class Desk:
     def stream(self, stream_id: str) -> Stream:
         """Return a stream; ``NotFound`` when there is none."""
         state: Stream = self.versioned(stream_id).state
-        if state.status is Status.UNKNOWN:
+        if kind_of(stream_id) != STREAM_KIND or state.status is Status.UNKNOWN:
             raise NotFound("stream", stream_id)
         return state
 
     def listing(self, listing_id: str) -> Listing:
         """Return a listing; ``NotFound`` when there is none."""
         state: Listing = self.versioned(listing_id).state
-        if not state.exists:
+        if kind_of(listing_id) != LISTING_KIND or not state.exists:
             raise NotFound("listing", listing_id)
         return state
 
     def order(self, order_id: str) -> Order:
         """Return an order, be it a refused one; ``NotFound`` when there is none."""
         versioned = self.versioned(order_id)
-        if not versioned.version:
+        if kind_of(order_id) != ORDER_KIND or not versioned.version:
             raise NotFound("order", order_id)
         state: Order = versioned.state
         return state

@@ -6,6 +6,7 @@ with its reason and an alarm; a database that is away is waited for.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from application.reactions import CloseWindowsOf, React, ReturnMoney, on_deadlin
 from application.tickets import OverloadedError, Ticket
 from application.till import Till
 from domain.record import Record, UnreadableError
+
+log = logging.getLogger(__name__)
 
 BATCH = 500
 IDLE_SECONDS = 1.0
@@ -57,7 +60,8 @@ class Reactor:
                     self.position = await self.bookmarks.get(self.name)
                     while True:
                         await self._step()
-            except (JournalError, OverloadedError, OSError, ConnectionError):
+            except Exception as error:  # noqa: BLE001 - whoever stops reacting is worse than any error it meets
+                log.warning("%s stopped, standing again: %s: %s", self.name, type(error).__name__, error)
                 await asyncio.sleep(BACKOFF_SECONDS)
 
     async def _step(self) -> None:
@@ -147,7 +151,8 @@ class Timekeeper:
                     while True:
                         done = await self.tick()
                         await self.pause(await self._seconds_to_next(done))
-            except (JournalError, OverloadedError, OSError, ConnectionError):
+            except Exception as error:  # noqa: BLE001 - whoever stops reacting is worse than any error it meets
+                log.warning("%s stopped, standing again: %s: %s", "timekeeper", type(error).__name__, error)
                 await asyncio.sleep(BACKOFF_SECONDS)
 
     async def tick(self) -> int:

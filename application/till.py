@@ -24,7 +24,7 @@ from datetime import datetime
 from attrs import define, evolve
 
 from application.cache import Cache
-from application.desk import NotLoadedError, Versioned
+from application.desk import DECIDERS, NotLoadedError, Versioned
 from application.histories import Histories, empty
 from application.ports import (
     Announcer,
@@ -42,6 +42,7 @@ from application.ports import (
 from application.ringing import Arrival, Find, Rung, batch_of, recorded_refusal, rung, verdict_of
 from application.tickets import IdempotencyConflict, OverloadedError, Ticket, Verdict
 from domain.ids import kind_of
+from domain.refusal import NotFound
 
 RETRY_SECONDS = 0.2
 
@@ -105,6 +106,9 @@ class Till:
         Raises ``OverloadedError`` when the queue is full, and a ``JournalError`` when the database did not come back
         in time: what happened is then unknown to the caller, who may ask again with the same key.
         """
+        unknown = next((each for each in ticket.command.touches if kind_of(each) not in DECIDERS), None)
+        if unknown is not None:
+            return Verdict((), self.histories.position, refusal=NotFound("history", unknown))
         if ticket.keyed and (first := await self._first_answer(ticket)) is not None:
             return first
         if len(self._queue) >= self.limits.queue:
@@ -154,6 +158,7 @@ class Till:
                 while self._queue:
                     size = min(len(self._queue), self.limits.batch)
                     await self._settle([self._queue.popleft() for _ in range(size)])
+                    await asyncio.sleep(0)  # a journal that never waits must not keep others off the loop
         finally:
             self._fail_all(list(self._in_flight.values()), JournalUnavailableError("the till is closed"))
 

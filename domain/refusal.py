@@ -7,6 +7,7 @@ given again word for word. A machine that broke raises an ``…Error`` instead.
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 import attrs
@@ -25,14 +26,22 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the client is told besides the name."""
-        return attrs.asdict(self)  # type: ignore[arg-type]  # every refusal is an attrs class
+        """What the client is told besides the name, as plain as the journal keeps it."""
+        facts = attrs.asdict(self)  # type: ignore[arg-type]  # every refusal is an attrs class
+        return {name: _plain(fact) for name, fact in facts.items()}
 
     @staticmethod
     def recall(name: str, facts: Mapping[str, Any]) -> "Refusal":
         """Rebuild a recorded refusal, so that a repeated command gets its first answer."""
         cls = Refusal.known[name]
         return cls(**{name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()})
+
+
+def _plain(fact: object) -> object:
+    """Write instants as RFC 3339, so that a recorded refusal and a fresh one read the same."""
+    if isinstance(fact, datetime):
+        return fact.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(fact) if isinstance(fact, str) else fact
 
 
 R = TypeVar("R", bound=type[Refusal])

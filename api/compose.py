@@ -1,0 +1,240 @@
+"""The composition root: the one module that knows every room and puts the shop together.
+
+``composed`` runs a whole server: embedded servers unless others are given, the till, the followers, the reactors, the
+relay. Everything that runs beside the requests is a job with a name; one that ends unexpectedly is started again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import uuid4
+
+import httpx
+import structlog
+
+from adapters.announce import LocalAnnouncer, NatsAnnouncer
+from adapters.clocks import SystemClock
+from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, EmbeddedServer, supervise
+from adapters.installation import InstallationError, check, install
+from adapters.journal_postgres import PostgresJournal
+from adapters.leadership import PostgresLeadership
+from adapters.payments_sandbox import SandboxProvider
+from adapters.relay import Relay
+from adapters.tables_postgres import PostgresStore
+from adapters.wire import JsonWire
+from api.services import Services, Settings
+from application.payments import Cashier
+from application.reactions import MONEY, SHOP
+from application.reactor import Reactor, Timekeeper
+from application.till import Till
+from projections.agenda import Agenda
+from projections.bookmarks import StoreBookmarks, StoreParking
+from projections.catalogue import NAMES
+from projections.follow import Follower
+from projections.replay import Past
+
+RESTART_SECONDS = 1.0
+GAUGE_SECONDS = 1.0
+HEALTH_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+Job = Callable[[], Awaitable[object]]
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[str]:
+    """Have a PostgreSQL with an up-to-date journal, and return its URL; embedded unless one is given."""
+    async with AsyncExitStack() as stack:
+        url = settings.database_url
+        if url is None:
+            url = await stack.enter_async_context(_embedded(EmbeddedPostgres(settings.data_dir / "postgres")))
+        await asyncio.to_thread(_prepare, url)
+        yield url
+
+
+def _prepare(url: str) -> None:
+    """Install the journal where that is ours to do; what is there must be right in any case."""
+    try:
+        check(url)
+    except InstallationError:
+        install(url)
+        check(url)
+
+
+@asynccontextmanager
+async def _embedded(server: EmbeddedServer) -> AsyncIterator[str]:
+    url = await asyncio.to_thread(server.ensure)
+    watch = asyncio.create_task(supervise(server))
+    try:
+        yield url
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await asyncio.to_thread(server.release)
+
+
+@asynccontextmanager
+async def _messages(settings: Settings) -> AsyncIterator[str | None]:
+    """Have a NATS and return its URL; None when it cannot be had, for the shop sells without it."""
+    if settings.nats_url is not None:
+        yield settings.nats_url
+        return
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(_embedded(EmbeddedNats(settings.data_dir / "nats")))
+        except EmbeddedError as error:
+            log.warning("nats_missing", problem=str(error))
+            url = None
+        yield url
+
+
+@asynccontextmanager
+async def composed(settings: Settings) -> AsyncIterator[Services]:
+    """Run a server's services from here until the end of the block."""
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(database(settings))
+        nats_url = await stack.enter_async_context(_messages(settings))
+        journal, store, wire, clock = PostgresJournal(url), PostgresStore(url), JsonWire(), SystemClock()
+        for each in (journal, store):
+            await each.open()
+            stack.push_async_callback(each.close)
+        local = LocalAnnouncer()
+        announcer = local if nats_url is None else NatsAnnouncer(local, nats_url)
+        leadership = PostgresLeadership(url)
+        till = Till(journal, wire, clock, announcer, name=f"till-{uuid4().hex[:8]}")
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10))
+        provider = SandboxProvider(settings.webhook_secret, clock, _caller(client, settings))
+        stack.push_async_callback(provider.close)
+        cashier = Cashier(till, provider)
+        follower = Follower(journal, wire, store)
+        agenda = Agenda(store, follower.wait_for)
+        parking = StoreParking(store)
+        bookmarks = StoreBookmarks(store)
+
+        def reactor(name: str, table: Mapping[type, Callable[..., list[object]]]) -> Reactor:
+            return Reactor(
+                name, table, journal, wire, till, cashier, agenda, bookmarks, parking, announcer, leadership
+            )
+
+        reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
+        relay = None if nats_url is None else Relay(journal, wire, nats_url, announcer)
+        gauges = _Gauges(journal, follower, till, (reactions, refunds), relay)
+        jobs: dict[str, Job] = {
+            "till": till.run,
+            "follower": lambda: follower.run(announcer, leadership),
+            "reactions": reactions.run,
+            "refunds": refunds.run,
+            "timekeeper": Timekeeper(till, agenda, leadership).run,
+            "gauges": gauges.run,
+        }
+        if relay is not None:
+            jobs["relay"] = relay.run
+        if isinstance(announcer, NatsAnnouncer):
+            jobs["announcer"] = announcer.run
+        await stack.enter_async_context(_running(jobs))
+        past = Past(journal, wire)
+
+        async def wait_for(position: int, seconds: float) -> bool:
+            return await follower.wait_for(position, NAMES, seconds)
+
+        yield Services(
+            settings=settings,
+            journal=journal,
+            wire=wire,
+            till=till,
+            cashier=cashier,
+            tables=store,
+            tables_at=past.as_of,
+            wait_for=wait_for,
+            announcer=announcer,
+            parking=parking,
+            gauges=gauges.read,
+            ready=gauges.problems,
+        )
+
+
+def _caller(client: httpx.AsyncClient, settings: Settings) -> Callable[[bytes, Mapping[str, str]], Awaitable[int]]:
+    """Return how the sandbox delivers its callbacks: over HTTP, to our own door."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    url = f"http://{host}:{settings.port}/v1/webhooks/payments"
+
+    async def call(body: bytes, headers: Mapping[str, str]) -> int:
+        try:
+            return (await client.post(url, content=body, headers=dict(headers))).status_code
+        except httpx.HTTPError as error:
+            raise OSError(str(error)) from error
+
+    return call
+
+
+@asynccontextmanager
+async def _running(jobs: Mapping[str, Job]) -> AsyncIterator[None]:
+    """Run jobs beside the block; the till is stopped last, so that what the others asked of it is answered."""
+    tasks = {name: asyncio.create_task(_kept_running(name, job), name=name) for name, job in jobs.items()}
+    try:
+        yield
+    finally:
+        for name in sorted(tasks, key=lambda name: name == "till"):
+            tasks[name].cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await tasks[name]
+
+
+async def _kept_running(name: str, job: Job) -> None:
+    while True:
+        try:
+            await job()
+        except Exception:
+            log.exception("job_failed", job=name)
+        await asyncio.sleep(RESTART_SECONDS)
+
+
+class _Gauges:
+    """What is measured about the running shop, looked at once a second and never by a request."""
+
+    def __init__(
+        self,
+        journal: PostgresJournal,
+        follower: Follower,
+        till: Till,
+        reactors: tuple[Reactor, ...],
+        relay: Relay | None,
+    ) -> None:
+        self._journal, self._follower, self._till = journal, follower, till
+        self._reactors, self._relay = reactors, relay
+        self._values: dict[str, float] = {}
+
+    def read(self) -> Mapping[str, float]:
+        """Return the last values."""
+        return self._values
+
+    async def run(self) -> None:
+        """Measure until cancelled; while the database is away the last values stand."""
+        while True:
+            with contextlib.suppress(Exception):
+                self._values = await self._measured()
+            await asyncio.sleep(GAUGE_SECONDS)
+
+    async def _measured(self) -> dict[str, float]:
+        head = await self._journal.head()
+        lag = await self._follower.lag()
+        values = {f'projection_lag_records{{projection="{name}"}}': float(records) for name, records in lag.items()}
+        for reactor in self._reactors:
+            values[f'reactor_lag_records{{reactor="{reactor.name}"}}'] = float(max(0, head - reactor.position))
+        if self._relay is not None:
+            values["relay_lag_records"] = float(self._relay.lag)
+        values |= {"journal_position": float(head), "parked_records": float(len(await self._follower.parked()))}
+        return values
+
+    async def problems(self) -> Mapping[str, str]:
+        """Say what keeps the shop from selling now, by part."""
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self._journal.head()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "not ready"
+            return {"journal": f"{type(error).__name__}: the database does not answer"}
+        if self._till.queued >= self._till.limits.queue:
+            return {"till": "the queue is full"}
+        return {}
