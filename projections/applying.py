@@ -1,0 +1,78 @@
+"""Takes a batch in, exactly once in effect, and finds the record to park when the store refuses what it comes to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from domain.record import Record
+from projections.folding import CACHED_ROWS, Folder
+from projections.projection import Projection
+from projections.store import Mark, Parked, RowsRefusedError, Store, Wire, Write
+
+
+class Applier:
+    """Applies records to the projections of a store; rows, marks and parked records in one transaction."""
+
+    def __init__(self, wire: Wire, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
+        self._folder = Folder(wire, store, cached_rows=cached_rows)
+        self._store = store
+
+    def forget(self) -> None:
+        """Trust no row that is remembered: somebody else may have written."""
+        self._folder.forget()
+
+    async def apply(self, records: Sequence[Record], projections: Mapping[Projection, Mark]) -> list[Parked]:
+        """Take records in for projections whose marks stand at the record before them; return what was parked."""
+        try:
+            write = await self._folder.fold(records, projections)
+            await self._store.commit(write)
+        except RowsRefusedError as error:
+            self._folder.forget()
+            return await self._apart(records, projections, error)
+        except BaseException:
+            self._folder.forget()
+            raise
+        self._folder.keep()
+        return list(write.parked)
+
+    async def _apart(
+        self, records: Sequence[Record], projections: Mapping[Projection, Mark], error: RowsRefusedError
+    ) -> list[Parked]:
+        """Halve the batch, then take one projection at a time, until it is clear what is refused."""
+        if len(records) > 1:
+            middle = len(records) // 2
+            parts = [(records[:middle], projections), (records[middle:], _at(projections, records[middle - 1]))]
+        elif len(projections) > 1:
+            parts = [(records, {projection: mark}) for projection, mark in projections.items()]
+        else:
+            return await self._park(records[0], projections, error)
+        return [parked for part in parts for parked in await self.apply(*part)]
+
+    async def _park(
+        self, record: Record, projections: Mapping[Projection, Mark], error: RowsRefusedError
+    ) -> list[Parked]:
+        parked = [Parked(each.name, record.position, record.topic, str(error)) for each in projections]
+        moves = {each.name: (mark, record.position) for each, mark in projections.items()}
+        await self._store.commit(Write(moves, parked=parked))
+        return parked
+
+
+def _at(projections: Mapping[Projection, Mark], record: Record) -> dict[Projection, Mark]:
+    return {each: Mark(record.position, mark.generation) for each, mark in projections.items()}
+
+
+class GapError(Exception):
+    """The journal misses a position: it was tampered with or damaged, and nobody may go on as if it were not."""
+
+
+def require_dense(records: Sequence[Record], after: int) -> None:
+    """Raise ``GapError`` unless the records follow each other from the one after ``after`` on."""
+    if records[0].position != after + 1 or records[-1].position != after + len(records):
+        raise GapError(f"The journal has a gap after position {after}: restore it from a backup")
+
+
+def grouped(projections: Iterable[Projection], marks: Mapping[str, Mark]) -> dict[int, dict[Projection, Mark]]:
+    """Put projections that have come to the same position together, the furthest first."""
+    groups: dict[int, dict[Projection, Mark]] = {}
+    for projection in sorted(projections, key=lambda each: -marks[each.name].position):
+        mark = marks[projection.name]
+        groups.setdefault(mark.position, {})[projection] = mark
+    return groups

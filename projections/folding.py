@@ -1,0 +1,198 @@
+"""From a batch of records to what is written: finds the rows, applies the changes, keeps hot rows at hand.
+
+A batch is folded in two passes. The first asks the handlers which rows will change and loads those that are not at
+hand, in one query a table. The second applies the changes to copies. If a fold fails there, the pass is begun anew
+with care: each record's rows are set aside before it is applied, and put back if it fails. So the usual way costs
+nothing for what almost never happens, and a poison record is parked alone, leaving no trace in any row.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from domain.record import Record, UnreadableError
+from projections.projection import DROPPED, Change, Handler, MissingRowError, Projection
+from projections.store import Mark, Parked, Store, Wire, Write
+from projections.tables import Key, Table
+
+PAUSE_RECORDS = 256
+"""After so many records others on the event loop get their turn: a few milliseconds."""
+CACHED_ROWS = 50_000
+"""Rows kept of each table."""
+_ABSENT: Any = object()
+Pages = defaultdict[Table[Any], dict[Key, Any]]
+
+
+class _Task(NamedTuple):
+    """What one record means to one projection."""
+
+    projection: Projection
+    record: Record
+    event: Any
+    changes: Sequence[Change]
+
+
+class Folder:
+    """Folds batches for one store, and remembers rows as they are stored.
+
+    What it remembers holds only while nobody else writes: ``forget`` when a write failed or may have.
+    """
+
+    def __init__(self, wire: Wire, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
+        self._decode = wire.decode
+        self._store = store
+        self._cached_rows = cached_rows
+        self._cache: Pages = defaultdict(dict)
+        self._pages: Pages = defaultdict(dict)
+        self._types: dict[str, type] = {}
+        self._routes: dict[tuple[Projection, ...], dict[type, list[tuple[Projection, Handler]]]] = {}
+
+    async def fold(self, records: Sequence[Record], projections: Mapping[Projection, Mark]) -> Write:
+        """Return what a batch comes to for projections that have all come to the record before it."""
+        parked: list[Parked] = []
+        tasks = await self._tasks(records, tuple(projections), parked)
+        await self._load(tasks)
+        try:
+            await self._apply(tasks)
+        except Exception:  # noqa: BLE001 - whatever a fold raises, the show goes on
+            await self._apply_with_care(tasks, parked)
+        moves = {each.name: (mark, records[-1].position) for each, mark in projections.items()}
+        return self._write(moves, parked)
+
+    def keep(self) -> None:
+        """Remember what the last batch came to: it was stored."""
+        for table, page in self._pages.items():
+            cache = self._cache[table]
+            for key, row in page.items():
+                cache.pop(key, None)
+                if row is not None:
+                    cache[key] = row
+            for key in list(cache)[: len(cache) - self._cached_rows]:
+                del cache[key]
+        self._pages.clear()
+
+    def forget(self) -> None:
+        """Trust nothing that is remembered."""
+        self._pages.clear()
+        self._cache.clear()
+
+    async def _tasks(
+        self, records: Sequence[Record], projections: tuple[Projection, ...], parked: list[Parked]
+    ) -> list[_Task]:
+        routes = self._routes_of(projections)
+        tasks: list[_Task] = []
+        for start in range(0, len(records), PAUSE_RECORDS):
+            for record in records[start : start + PAUSE_RECORDS]:
+                known = self._types.get(record.topic)
+                if known is None or known in routes:
+                    self._task(record, projections, routes, tasks, parked)
+            await asyncio.sleep(0)
+        return tasks
+
+    def _task(
+        self,
+        record: Record,
+        projections: Iterable[Projection],
+        routes: Mapping[type, list[tuple[Projection, Handler]]],
+        tasks: list[_Task],
+        parked: list[Parked],
+    ) -> None:
+        try:
+            event = self._decode(record.topic, record.state)
+        except UnreadableError as error:
+            parked += [_parked(each, record, error) for each in projections]
+            return
+        kind = type(event)
+        self._types[record.topic] = kind
+        for projection, handler in routes.get(kind, ()):
+            try:
+                tasks.append(_Task(projection, record, event, tuple(handler(record, event))))
+            except Exception as error:  # noqa: BLE001 - see above
+                parked.append(_parked(projection, record, error))
+
+    def _routes_of(self, projections: tuple[Projection, ...]) -> dict[type, list[tuple[Projection, Handler]]]:
+        if projections not in self._routes:
+            routes: defaultdict[type, list[tuple[Projection, Handler]]] = defaultdict(list)
+            for projection in projections:
+                for kind, handler in projection.handlers.items():
+                    routes[kind].append((projection, handler))
+            self._routes[projections] = dict(routes)
+        return self._routes[projections]
+
+    async def _load(self, tasks: Iterable[_Task]) -> None:
+        """Bring the rows to hand that are changed but not begun in this batch."""
+        wanted: defaultdict[Table[Any], dict[Key, bool]] = defaultdict(dict)
+        for task in tasks:
+            for table, key, _, step in task.changes:
+                if key not in self._cache[table]:
+                    wanted[table].setdefault(key, step is not None)
+        for table, keys in wanted.items():
+            missing = [key for key, needed in keys.items() if needed]
+            if missing:
+                self._cache[table].update(await self._store.load(table, missing))
+
+    async def _apply(self, tasks: Sequence[_Task]) -> None:
+        for start in range(0, len(tasks), PAUSE_RECORDS):
+            for _, record, event, changes in tasks[start : start + PAUSE_RECORDS]:
+                for change in changes:
+                    self._change(change, record, event)
+            await asyncio.sleep(0)
+
+    async def _apply_with_care(self, tasks: Iterable[_Task], parked: list[Parked]) -> None:
+        self._pages.clear()
+        for count, task in enumerate(tasks):
+            before = [(table, key, self._set_aside(table, key)) for table, key, _, _ in task.changes]
+            try:
+                for change in task.changes:
+                    self._change(change, task.record, task.event)
+            except Exception as error:  # noqa: BLE001 - see above
+                self._put_back(before)
+                parked.append(_parked(task.projection, task.record, error))
+            if not count % PAUSE_RECORDS:
+                await asyncio.sleep(0)
+
+    def _change(self, change: Change, record: Record, event: Any) -> None:
+        table, key, start, step = change
+        page = self._pages[table]
+        if step is None:
+            row = None if start is None else start(key, record, event)
+        else:
+            row = page.get(key, _ABSENT)
+            if row is _ABSENT:
+                row = self._cache[table].get(key)
+                row = None if row is None else table.copy(row)
+            if row is None:
+                if start is None:
+                    raise MissingRowError(f"there is no row {'/'.join(map(str, key))} in {table.name} to change")
+                row = start(key, record, event)
+            if step(row, record, event) is DROPPED:
+                row = None
+        if row is not None:
+            row.position = record.position
+        page[key] = row
+
+    def _set_aside(self, table: Table[Any], key: Key) -> Any:
+        row = self._pages[table].get(key, _ABSENT)
+        return row if row is None or row is _ABSENT else table.copy(row)
+
+    def _put_back(self, before: Iterable[tuple[Table[Any], Key, Any]]) -> None:
+        for table, key, row in before:
+            if row is _ABSENT:
+                self._pages[table].pop(key, None)
+            else:
+                self._pages[table][key] = row
+
+    def _write(self, moves: Mapping[str, tuple[Mark, int]], parked: Sequence[Parked]) -> Write:
+        puts = {table: [row for row in page.values() if row is not None] for table, page in self._pages.items()}
+        drops = {table: [key for key, row in page.items() if row is None] for table, page in self._pages.items()}
+        return Write(
+            moves,
+            {table: rows for table, rows in puts.items() if rows},
+            {table: keys for table, keys in drops.items() if keys},
+            parked,
+        )
+
+
+def _parked(projection: Projection, record: Record, error: Exception) -> Parked:
+    return Parked(projection.name, record.position, record.topic, f"{type(error).__name__}: {error}")

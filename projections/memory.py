@@ -1,0 +1,134 @@
+"""Read models in memory: what any position of the past is asked from, and what tests run on.
+
+It refuses what PostgreSQL would refuse, so that a replay parks the same records as the live tables did.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from attrs import astuple, frozen, has
+
+from projections.catalogue import PROJECTIONS
+from projections.projection import Projection
+from projections.store import Found, Mark, MarkMovedError, Parked, Query, RowsRefusedError, Write
+from projections.tables import Key, R, Table
+
+_LARGEST = 2**63
+
+
+class MemoryStore:
+    """Tables, marks and parked records that live and die with the process."""
+
+    def __init__(self, projections: Iterable[Projection] = PROJECTIONS) -> None:
+        self._marks = {each.name: Mark() for each in projections}
+        self._rows: defaultdict[Table[Any], dict[Key, Any]] = defaultdict(dict)
+        self._parked: dict[tuple[str, int], Parked] = {}
+        self._bookmarks: dict[str, int] = {}
+
+    def fork(self) -> "MemoryStore":
+        """Return a store that starts from what this one holds and goes its own way; rows are shared until changed."""
+        fork = MemoryStore(())
+        fork._marks = dict(self._marks)
+        fork._rows.update((table, dict(rows)) for table, rows in self._rows.items())
+        fork._parked = dict(self._parked)
+        return fork
+
+    async def marks(self) -> dict[str, Mark]:
+        """Return the mark of each projection."""
+        return dict(self._marks)
+
+    async def parked(self) -> Sequence[Parked]:
+        """Return what was parked, by projection and position."""
+        return [self._parked[key] for key in sorted(self._parked)]
+
+    async def load(self, table: Table[R], keys: Sequence[Key]) -> dict[Key, R]:
+        """Return those rows that are there."""
+        rows = self._rows[table]
+        return {key: rows[key] for key in keys if key in rows}
+
+    async def commit(self, write: Write) -> None:
+        """Take a batch in, all or nothing."""
+        for name, (mark, _) in write.moves.items():
+            if self._marks.get(name) != mark:
+                raise MarkMovedError(f"The mark of {name} is no longer at {mark.position}: read the marks again")
+        for table, rows in write.puts.items():
+            for row in rows:
+                _require_storable(table, row)
+        for table, rows in write.puts.items():
+            self._rows[table].update((table.key_of(row), row) for row in rows)
+        for table, keys in write.drops.items():
+            for key in keys:
+                self._rows[table].pop(key, None)
+        self._parked.update(((each.projection, each.position), each) for each in write.parked)
+        for name, (mark, position) in write.moves.items():
+            self._marks[name] = Mark(position, mark.generation)
+
+    async def find(self, query: Query[R]) -> Found[R]:
+        """Return rows and their position."""
+        rows = [row for row in self._rows[query.table].values() if _fits(row, query)]
+        for name, descends in reversed(query.sorting):
+            rows.sort(key=lambda row: getattr(row, name), reverse=descends)
+        end = None if query.limit is None else query.offset + query.limit
+        return Found(self._marks[query.table.owner].position, rows[query.offset : end])
+
+    async def bookmark(self, name: str) -> int:
+        """Return the position that was noted under a name; 0 at first."""
+        return self._bookmarks.get(name, 0)
+
+    async def set_bookmark(self, name: str, position: int) -> None:
+        """Note a position."""
+        self._bookmarks[name] = position
+
+    async def park(self, parked: Parked) -> None:
+        """Put a record aside."""
+        self._parked[parked.projection, parked.position] = parked
+
+    @asynccontextmanager
+    async def snapshot(self, projection: Projection) -> AsyncIterator["_MemorySnapshot"]:
+        """Hold a projection's rows still for as long as the block lasts."""
+        rows = {table: dict(self._rows[table]) for table in projection.tables}
+        yield _MemorySnapshot(self._marks[projection.name].position, rows)
+
+
+@frozen
+class _MemorySnapshot:
+    position: int
+    _rows: dict[Table[Any], dict[Key, Any]]
+
+    async def rows(self, table: Table[R]) -> AsyncIterator[R]:
+        """Walk a table in the order of its key."""
+        rows = self._rows[table]
+        for key in sorted(rows):
+            yield rows[key]
+
+
+def _fits(row: Any, query: Query[Any]) -> bool:
+    return (
+        all(getattr(row, name) == value for name, value in query.equals.items())
+        and all(getattr(row, name) <= value for name, value in query.at_most.items())
+        and (query.after is None or query.table.key_of(row) > query.after)
+    )
+
+
+def _require_storable(table: Table[Any], row: Any) -> None:
+    for value in table.values(row):
+        if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+            raise RowsRefusedError(f"{table.name} cannot hold a number beyond 64 bits")
+        _require_text(table, value)
+
+
+def _require_text(table: Table[Any], value: Any) -> None:
+    """Refuse texts that PostgreSQL cannot hold, also those inside a column of values."""
+    if isinstance(value, tuple):
+        for each in value:
+            _require_text(table, each)
+    elif has(type(value)):
+        _require_text(table, astuple(value))
+    elif isinstance(value, str) and ("\0" in value or _has_surrogates(value)):
+        raise RowsRefusedError(f"{table.name} cannot hold a text with a zero byte or half a character")
+
+
+def _has_surrogates(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)

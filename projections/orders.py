@@ -1,0 +1,116 @@
+"""Orders: who ordered what for how much, and where it stands. Refused ones too: they are demand that went unserved."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from attrs import define
+
+from domain.ids import BuyerId, HostId, OrderId, StreamId
+from domain.order import events as o
+from domain.order.state import Stage, Status
+from domain.record import Record
+from projections.projection import Projection, change, put
+from projections.tables import Key, Table
+
+
+@define
+class OrderRow:
+    """One order."""
+
+    order_id: OrderId
+    stream_id: StreamId
+    buyer_id: BuyerId
+    host_id: HostId
+    """Who was on air; empty when it was refused."""
+    stage: str
+    """How far it has come, whatever was refunded."""
+    status: str
+    currency: str
+    """Empty when it was refused."""
+    lines: int
+    units: int
+    """Still ordered; for a refused one, asked for."""
+    total_minor: int
+    """As placed."""
+    placed_at: datetime
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    reason: str = ""
+    """Why it was refused."""
+    position: int = 0
+
+
+ORDERS = Table(
+    "orders", OrderRow, key=("order_id",), indexes=(("stream_id", "order_id"), ("buyer_id", "order_id"))
+)  # fmt: skip
+
+
+def _placed(_: Key, record: Record, event: o.OrderPlaced) -> OrderRow:
+    stage = Stage.PLACED.value
+    units = sum(line.quantity for line in event.lines)
+    return OrderRow(
+        record.history_id, event.stream_id, event.buyer_id, event.host_id, stage, stage, event.currency,
+        len(event.lines), units, event.total_minor, event.placed_at,
+    )  # fmt: skip
+
+
+def _refused(_: Key, record: Record, event: o.OrderRefused) -> OrderRow:
+    stage = Stage.REFUSED.value
+    units = sum(line.quantity for line in event.asked)
+    return OrderRow(
+        record.history_id, event.stream_id, event.buyer_id, "", stage, stage, "", len(event.asked), units, 0,
+        event.ingress_at, reason=event.reason,
+    )  # fmt: skip
+
+
+def _reaches(stage: Stage) -> Callable[[OrderRow, Record, Any], None]:
+    def step(row: OrderRow, _: Record, __: Any) -> None:
+        row.stage = stage.value
+        row.status = _status(row)
+
+    return step
+
+
+def _captured(row: OrderRow, _: Record, event: o.PaymentCaptured) -> None:
+    row.stage = Stage.PAID.value
+    row.captured_minor = event.amount_minor
+    row.status = _status(row)
+
+
+def _line_cancelled(row: OrderRow, _: Record, event: o.LineCancelled) -> None:
+    row.units -= event.quantity
+
+
+def _money_back(row: OrderRow, _: Record, event: o.RefundIssued) -> None:
+    """Count what goes back of what was captured; an orphaned payment was never part of it."""
+    if event.allocations:
+        row.refunded_minor += event.amount_minor
+        row.status = _status(row)
+
+
+def _status(row: OrderRow) -> str:
+    """Derive the status as ``Order.status`` does."""
+    if not row.refunded_minor or row.stage in (Stage.CANCELLED, Stage.EXPIRED):
+        return row.stage
+    whole = row.refunded_minor == row.captured_minor
+    return (Status.REFUNDED if whole else Status.PARTIALLY_REFUNDED).value
+
+
+PROJECTION = Projection(
+    "orders",
+    (ORDERS,),
+    {
+        o.OrderPlaced: put(ORDERS, _placed),
+        o.OrderRefused: put(ORDERS, _refused),
+        o.PaymentCaptured: change(ORDERS, _captured),
+        o.PaymentFailed: change(ORDERS, _reaches(Stage.PAYMENT_FAILED)),
+        o.OrderExpired: change(ORDERS, _reaches(Stage.EXPIRED)),
+        o.OrderCancelled: change(ORDERS, _reaches(Stage.CANCELLED)),
+        o.OrderShipped: change(ORDERS, _reaches(Stage.SHIPPED)),
+        o.OrderDelivered: change(ORDERS, _reaches(Stage.DELIVERED)),
+        o.OrderCompleted: change(ORDERS, _reaches(Stage.COMPLETED)),
+        o.LineCancelled: change(ORDERS, _line_cancelled),
+        o.RefundIssued: change(ORDERS, _money_back),
+    },
+)

@@ -1,0 +1,89 @@
+"""What a projection is: for each kind of event, what it changes in which rows.
+
+A projection is a pure fold. A handler looks at a record and its event and names the changes; whoever runs the
+projection finds the rows, applies the changes to copies of them and stores the result. It knows no database, no
+clock and no other projection, so the same code serves the live tables, a rebuild and any position of the past.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from attrs import frozen
+
+from domain.record import Record
+from projections.tables import Key, R, Table
+
+
+class Fate(Enum):
+    """What a step may say of its row besides changing it."""
+
+    DROPPED = "dropped"
+
+
+DROPPED: Final = Fate.DROPPED
+Start = Callable[[Key, Record, Any], Any]
+"""Makes the row of a key from the record and event that begin it."""
+Step = Callable[[Any, Record, Any], Fate | None]
+"""Changes a row in place; its position is set by whoever runs it."""
+
+
+class Change(NamedTuple):
+    """What a record does to one row.
+
+    With ``start`` alone the row is put, whatever was there; with ``step`` alone it must be there and is changed; with
+    both it is begun when it is not there; with neither it is dropped.
+    """
+
+    table: Table[Any]
+    key: Key
+    start: Start | None = None
+    step: Step | None = None
+
+
+Handler = Callable[[Record, Any], Iterable[Change]]
+KeyOf = Callable[[Record, Any], Key]
+
+
+@frozen(eq=False)
+class Projection:
+    """A read model: its tables and how events change them."""
+
+    name: str
+    tables: tuple[Table[Any], ...]
+    handlers: Mapping[type, Handler]
+    """By the class of the event; other events mean nothing to it."""
+
+
+class MissingRowError(Exception):
+    """An event changes a row that is not there: what should have begun it was parked, or the journal is broken."""
+
+
+def of_history(record: Record, _event: Any) -> Key:
+    """Return the key of the row that stands for the record's own history."""
+    return (record.history_id,)
+
+
+def put(table: Table[R], start: Callable[[Key, Record, Any], R], key: KeyOf = of_history) -> Handler:
+    """Handle an event that begins a row or replaces it."""
+    return lambda record, event: (Change(table, key(record, event), start),)
+
+
+def change(table: Table[R], step: Callable[[R, Record, Any], Fate | None], key: KeyOf = of_history) -> Handler:
+    """Handle an event that changes a row."""
+    return lambda record, event: (Change(table, key(record, event), None, step),)
+
+
+def ensure(
+    table: Table[R],
+    start: Callable[[Key, Record, Any], R],
+    step: Callable[[R, Record, Any], Fate | None],
+    key: KeyOf = of_history,
+) -> Handler:
+    """Handle an event that changes a row and begins it if need be."""
+    return lambda record, event: (Change(table, key(record, event), start, step),)
+
+
+def drop(table: Table[R], key: KeyOf = of_history) -> Handler:
+    """Handle an event that ends a row, if there is one."""
+    return lambda record, event: (Change(table, key(record, event)),)

@@ -1,0 +1,158 @@
+"""Rebuilding a read model beside the live one, and switching when it has caught up. Blue and green.
+
+The new tables are filled from position 0 while the follower goes on with the live ones. When nearly all is taken in,
+the follower is held for a moment: the last records are applied, both are digested at the same position, the names are
+swapped and the old tables dropped, in one transaction. A rebuild that is killed leaves the live read model as it was,
+and the next one begins anew. Two rebuilds of one read model at once: the later one takes over, the earlier one fails.
+
+After a mended fold the two may differ, and that is why one rebuilds; what differs is said, not judged.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from projections.applying import Applier, require_dense
+from projections.digest import Digest, Digesting, canonical
+from projections.projection import Projection
+from projections.store import Feed, Mark, MarkMovedError, Snapshot, Store, Wire
+from projections.tables import Key, Table
+
+BATCH = 5_000
+SHOWN = 20
+"""Differing keys that are listed."""
+Advanced = Callable[[int, int], None]
+"""Told how many records are taken in, and of how many."""
+
+
+class Switch(Store, Protocol):
+    """The new tables while the follower is held; all inside is one transaction."""
+
+    async def live(self) -> Snapshot:
+        """Return the live rows; they do not move."""
+
+    async def rebuilt(self) -> Snapshot:
+        """Return the new rows as they are now."""
+
+    async def swap(self) -> None:
+        """Let the new tables take over when the block ends."""
+
+
+class Beside(Store, Protocol):
+    """New tables of one projection, beside the live ones."""
+
+    def switch(self) -> AbstractAsyncContextManager[Switch]:
+        """Hold the follower for as long as the block lasts; undone if the block fails or does not swap."""
+
+
+class Rebuildable(Store, Protocol):
+    """A store whose read models can be rebuilt."""
+
+    def beside(self, projection: Projection) -> AbstractAsyncContextManager[Beside]:
+        """Make new, empty tables; what an earlier rebuild left is dropped."""
+
+
+@frozen
+class Rebuilt:
+    """What a rebuild came to."""
+
+    live: Digest
+    """Of the read model that was replaced."""
+    rebuilt: Digest
+    differing: tuple[str, ...] = ()
+    """Where they differ, ``table/key``; the first few."""
+
+    @property
+    def same(self) -> bool:
+        """Whether the live read model was what the journal says."""
+        return self.live == self.rebuilt
+
+
+async def rebuild(
+    feed: Feed,
+    wire: Wire,
+    store: Rebuildable,
+    projection: Projection,
+    *,
+    advanced: Advanced | None = None,
+    batch: int = BATCH,
+) -> Rebuilt:
+    """Rebuild a read model from the journal and let it take over; the follower may run meanwhile."""
+    tell = advanced or _quietly
+    async with store.beside(projection) as beside:
+        done = await _fill(feed, store, Applier(wire, beside), projection, batch, tell)
+        async with beside.switch() as switch:
+            live = await switch.live()
+            await _take(feed, Applier(wire, switch), projection, done, live.position)
+            outcome = await _compared(projection, live, await switch.rebuilt())
+            await switch.swap()
+    tell(live.position, live.position)
+    return outcome
+
+
+async def _fill(
+    feed: Feed, store: Rebuildable, applier: Applier, projection: Projection, batch: int, tell: Advanced
+) -> Mark:
+    """Take records in until the live read model is less than a batch ahead; return the mark of the new tables."""
+    mark = Mark()
+    while True:
+        upto = (await store.marks())[projection.name].position
+        tell(mark.position, max(mark.position, upto))
+        if upto - mark.position < batch:
+            return mark
+        records = await feed.read(mark.position, batch)
+        require_dense(records, mark.position)
+        await applier.apply(records, {projection: mark})
+        mark = Mark(records[-1].position, mark.generation)
+
+
+async def _take(feed: Feed, applier: Applier, projection: Projection, mark: Mark, upto: int) -> None:
+    """Apply the last records; ``MarkMovedError`` when the live read model was begun anew and is behind."""
+    if mark.position > upto:
+        raise MarkMovedError(f"{projection.name} was begun anew meanwhile: nothing is left to rebuild")
+    async for records in feed.scan(mark.position, upto):
+        require_dense(records, mark.position)
+        await applier.apply(records, {projection: mark})
+        mark = Mark(records[-1].position, mark.generation)
+
+
+async def _compared(projection: Projection, live: Snapshot, rebuilt: Snapshot) -> Rebuilt:
+    ours, theirs = Digesting(), Digesting()
+    differing: list[str] = []
+    for table in projection.tables:
+        ours.begin(table)
+        theirs.begin(table)
+        async for key, old, new in _side_by_side(table, live, rebuilt):
+            if old is not None:
+                ours.add(old)
+            if new is not None:
+                theirs.add(new)
+            if old != new and len(differing) < SHOWN:
+                differing.append("/".join((table.name, *map(str, key))))
+    return Rebuilt(
+        Digest(projection.name, live.position, ours.result()),
+        Digest(projection.name, rebuilt.position, theirs.result()),
+        tuple(differing),
+    )
+
+
+async def _side_by_side(
+    table: Table[Any], live: Snapshot, rebuilt: Snapshot
+) -> AsyncIterator[tuple[Key, bytes | None, bytes | None]]:
+    """Walk both in the order of the key; a row that only one has comes alone."""
+    olds, news = live.rows(table), rebuilt.rows(table)
+    old, new = await anext(olds, None), await anext(news, None)
+    while old is not None or new is not None:
+        old_key = None if old is None else table.key_of(old)
+        new_key = None if new is None else table.key_of(new)
+        key = min(each for each in (old_key, new_key) if each is not None)
+        has_old, has_new = old_key == key, new_key == key
+        yield key, canonical(table, old) if has_old else None, canonical(table, new) if has_new else None
+        old = await anext(olds, None) if has_old else old
+        new = await anext(news, None) if has_new else new
+
+
+def _quietly(_done: int, _total: int) -> None:
+    """Nobody watches."""

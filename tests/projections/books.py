@@ -1,0 +1,63 @@
+"""What the tests of the read models share: journals written from events, and stores that have followed them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from adapters.journal_memory import MemoryJournal
+from adapters.wire import JsonWire
+from application.ports import Appended, Batch, Draft, Journal
+from domain.record import Metadata
+from projections.catalogue import PROJECTIONS
+from projections.follow import Follower
+from projections.memory import MemoryStore
+from projections.projection import Projection
+from projections.tables import R, Table
+from tests.builders import AIR_TIME
+
+WIRE = JsonWire()
+Told = tuple[str, Any]
+"""A history's id and an event; or a topic and bytes, for what no event can be read from."""
+
+
+async def write(journal: Journal, *told: Told) -> None:
+    """Append events as they are, each at its history's next version."""
+    drafts: list[Draft] = []
+    versions: dict[str, int] = {}
+    expected: dict[str, int] = {}
+    metadata = WIRE.encode_metadata(Metadata("test:test", "", "test", AIR_TIME))
+    for history_id, event in told:
+        if history_id not in versions:
+            loaded = await journal.load({history_id: 0})
+            versions[history_id] = expected[history_id] = loaded[-1].version if loaded else 0
+        versions[history_id] += 1
+        topic, state = event if isinstance(event, tuple) else WIRE.encode(event)
+        drafts.append(Draft(history_id, versions[history_id], topic, state, metadata))
+    assert isinstance(await journal.append(Batch(drafts, expected)), Appended)
+
+
+async def journal_of(*told: Told) -> MemoryJournal:
+    """Return a journal of these events."""
+    journal = MemoryJournal()
+    if told:
+        await write(journal, *told)
+    return journal
+
+
+async def following(*told: Told, projections: Iterable[Projection] = PROJECTIONS) -> MemoryStore:
+    """Return read models in memory that have followed these events to the end."""
+    chosen = tuple(projections)
+    store = MemoryStore(chosen)
+    await Follower(await journal_of(*told), WIRE, store, chosen).catch_up()
+    assert not await store.parked()
+    return store
+
+
+async def rows(store: MemoryStore, table: Table[R]) -> dict[tuple[Any, ...], R]:
+    """Return all rows of a table by key."""
+    async with store.snapshot(next(each for each in PROJECTIONS if table in each.tables)) as snapshot:
+        return {table.key_of(row): row async for row in snapshot.rows(table)}
+
+
+def of(history_id: str, *events: Any) -> list[Told]:
+    """Tell events of one history."""
+    return [(history_id, event) for event in events]
