@@ -113,7 +113,9 @@ class JsonWire:
         """Prepare a decoder a topic, once."""
         self._topics = {event: topic for topic, event in TOPICS.items()}
         self._encode = msgspec.json.Encoder().encode
-        self._decode = {topic: msgspec.json.Decoder(event).decode for topic, event in TOPICS.items()}
+        self._decode: dict[str, Callable[[bytes], Any]] = {
+            topic: msgspec.json.Decoder(event).decode for topic, event in TOPICS.items()
+        }
         self._decode_metadata = msgspec.json.Decoder(Metadata).decode
 
     def encode(self, event: object) -> tuple[str, bytes]:

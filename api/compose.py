@@ -6,12 +6,12 @@ relay. Everything that runs beside the requests is a job with a name; one that e
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 import httpx
-import structlog
 
 from adapters.announce import LocalAnnouncer, NatsAnnouncer
 from adapters.clocks import SystemClock
@@ -38,7 +38,7 @@ RESTART_SECONDS = 1.0
 GAUGE_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 Job = Callable[[], Awaitable[object]]
 
@@ -85,7 +85,7 @@ async def _messages(settings: Settings) -> AsyncIterator[str | None]:
         try:
             url = await stack.enter_async_context(_embedded(EmbeddedNats(settings.data_dir / "nats")))
         except EmbeddedError as error:
-            log.warning("nats_missing", problem=str(error))
+            log.warning("The shop sells without NATS: %s", error)
             url = None
         yield url
 
@@ -114,9 +114,7 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         bookmarks = StoreBookmarks(store)
 
         def reactor(name: str, table: Mapping[type, Callable[..., list[object]]]) -> Reactor:
-            return Reactor(
-                name, table, journal, wire, till, cashier, agenda, bookmarks, parking, announcer, leadership
-            )
+            return Reactor(name, table, journal, wire, till, cashier, agenda, bookmarks, parking, announcer, leadership)
 
         reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
         relay = None if nats_url is None else Relay(journal, wire, nats_url, announcer)
@@ -187,7 +185,7 @@ async def _kept_running(name: str, job: Job) -> None:
         try:
             await job()
         except Exception:
-            log.exception("job_failed", job=name)
+            log.exception("The job %s failed and is started again", name)
         await asyncio.sleep(RESTART_SECONDS)
 
 
