@@ -1,0 +1,62 @@
+"""The live feed: ``GET /v1/streams/{id}/live``, Server-Sent Events for everybody.
+
+What is told, in this order within a frame: ``pin``, ``window``, ``stream``, ``sold_out`` and ``back_in_stock`` as they
+happened, then ``stock``, ``order`` and ``boards`` as they are. A ``snapshot`` comes first; ``id`` is the position up to
+which all has been told, so a client that reconnects with ``Last-Event-ID`` goes on from there.
+"""
+
+import re
+from typing import Any
+
+from litestar import Litestar, get
+from litestar.connection import Request
+from litestar.datastructures import State
+from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import Receive, Scope, Send
+
+from api.live_hub import Hub, Viewer
+from api.services import Services
+
+HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+_HUB = "live_hub"
+_POSITION = re.compile("[0-9]{1,18}")
+
+
+class LiveResponse(ASGIStreamingResponse):
+    """Streams to a viewer, and sees the viewer out however the connection ends."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(iterator=viewer, headers=dict(HEADERS), media_type="text/event-stream")
+        self._viewer = viewer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the viewer goes away or the server stops."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._viewer.hub.leave(self._viewer)
+
+
+def hub_of(state: State, services: Services) -> Hub:
+    """Return the process's hub; it is made when somebody first watches."""
+    if _HUB not in state:
+        state[_HUB] = Hub(services)
+    hub: Hub = state[_HUB]
+    return hub
+
+
+async def close_hub(app: Litestar) -> None:
+    """Send all viewers away: an ``on_shutdown`` hook."""
+    if _HUB in app.state:
+        await app.state[_HUB].close()
+
+
+@get("/v1/streams/{stream_id:str}/live", summary="Watch a show live", tags=["Live"])
+async def watch(stream_id: str, request: Request[Any, Any, State], state: State, services: Services) -> LiveResponse:
+    """Server-Sent Events of a show: a ``snapshot``, then what is new; ``Last-Event-ID`` resumes."""
+    seen = request.headers.get("last-event-id", "")
+    last_position = int(seen) if _POSITION.fullmatch(seen) else None
+    return LiveResponse(await hub_of(state, services).join(stream_id, last_position))
+
+
+HANDLERS = [watch]

@@ -1,0 +1,152 @@
+"""What was told to the viewers of a show: one log that all of them read, each at its own place.
+
+A viewer is a number: the last frame it has taken. So it costs next to nothing, nobody has a queue that can grow, and
+a frame is encoded once however many read it. A viewer that is too slow finds that the log has moved on; it is then told
+the news it missed and given a snapshot instead of every figure in between.
+
+*News* is what must never be lost: sold out, back in stock, pins, windows, the show's status. *Figures* (stock, the
+ticker, boards) are states: only the latest counts.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from attrs import frozen
+from litestar.serialization import encode_json
+
+FRAMES = 256
+"""Frames that are kept for those who are a little late or come back: 25 seconds or more."""
+FRAME_BYTES = 4_000_000
+"""What they may weigh together."""
+NEWS = 10_000
+"""Pieces of news that are kept; who misses more starts again."""
+
+
+@frozen
+class Told:
+    """One event of the feed, before it is encoded."""
+
+    name: str
+    data: object
+    position: int | None = None
+    """Of a piece of news; None for figures."""
+    adds_up: bool = False
+    """Whether it must not be told twice: what was sold in a tick, and not how things stand."""
+
+
+@frozen
+class Part:
+    """One event of the feed, encoded."""
+
+    data: bytes
+    news: bool
+    unseen_below: int
+    """A client whose last event is below this has not seen it, or may see it again."""
+
+
+@frozen
+class Frame:
+    """What is told at once."""
+
+    number: int
+    position: int
+    parts: Sequence[Part]
+    data: bytes
+
+
+def event(name: str, position: int, data: object) -> bytes:
+    """Encode an event as the EventSource specification has it (HTML, section 9.2)."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (position, name.encode(), encode_json(data))
+
+
+def encoded(told: Sequence[Told], before: int, position: int) -> Iterator[Part]:
+    """Encode what is told between two positions.
+
+    Only the last figure carries the new position: a connection that breaks between two of them makes the client come
+    back for both.
+    """
+    reached = before
+    for index, each in enumerate(told):
+        if each.position is not None:
+            reached = each.position
+        elif index == len(told) - 1:
+            reached = position
+        yield Part(event(each.name, reached, each.data), each.position is not None, _unseen_below(each, position))
+
+
+def _unseen_below(told: Told, position: int) -> int:
+    if told.position is not None:
+        return told.position
+    return position if told.adds_up else position + 1
+
+
+class FrameLog:
+    """The latest frames of one show."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        """How far the last frame goes."""
+        self.number = 0
+        """Of the last frame."""
+        self.closed = False
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+        self._news: deque[tuple[int, Part]] = deque()
+        self._news_lost = 0
+        self._complete_from = position
+        self._grown = asyncio.Event()
+
+    def append(self, position: int, told: Sequence[Told]) -> None:
+        """Tell everybody: news first, in the order it happened, then figures."""
+        parts = tuple(encoded(told, self.position, position))
+        self.number, self.position = self.number + 1, position
+        frame = Frame(self.number, position, parts, b"".join(part.data for part in parts))
+        self._frames.append(frame)
+        self._bytes += len(frame.data)
+        self._news.extend((self.number, part) for part in parts if part.news)
+        self._trim()
+        self._wake()
+
+    def close(self) -> None:
+        """Send everybody away: the server stops."""
+        self.closed = True
+        self._wake()
+
+    async def grown(self, number: int) -> None:
+        """Wait for a frame after ``number``, or for the end."""
+        while self.number <= number and not self.closed:
+            await self._grown.wait()
+
+    def after(self, number: int) -> bytes | None:
+        """Return what was told after a frame; None when part of that is gone."""
+        missing = self.number - number
+        if missing > len(self._frames):
+            return None
+        return b"".join(self._frames[index].data for index in range(-missing, 0))
+
+    def after_position(self, position: int) -> bytes | None:
+        """Return what was told after a client's last event; None when part of that is gone or it knows the future."""
+        if not self._complete_from <= position <= self.position:
+            return None
+        parts = chain.from_iterable(frame.parts for frame in self._frames)
+        return b"".join(part.data for part in parts if position < part.unseen_below)
+
+    def news_after(self, number: int) -> bytes | None:
+        """Return the news that was told after a frame; None when part of it is gone."""
+        if number < self._news_lost:
+            return None
+        return b"".join(part.data for told, part in self._news if told > number)
+
+    def _trim(self) -> None:
+        while len(self._frames) > FRAMES or (self._bytes > FRAME_BYTES and len(self._frames) > 1):
+            dropped = self._frames.popleft()
+            self._bytes -= len(dropped.data)
+            self._complete_from = dropped.position + 1
+        while len(self._news) > NEWS:
+            self._news_lost = self._news.popleft()[0]
+
+    def _wake(self) -> None:
+        self._grown.set()
+        self._grown = asyncio.Event()

@@ -1,0 +1,91 @@
+"""What viewers are shown, as JSON will have it: listings, the show, places on boards.
+
+Money is ``{amount_minor, currency}``. Nothing of a buyer leaves the house here but the pseudonym that the boards rank.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from domain.ids import ListingId
+from domain.listing.offer import best_quote
+from projections.leaderboards import StandingRow
+from projections.live_stock import StockRow
+from projections.streams import StreamRow
+
+Shape = dict[str, Any]
+
+
+def money(amount_minor: int, currency: str) -> Shape:
+    """Return an amount with its currency."""
+    return {"amount_minor": amount_minor, "currency": currency}
+
+
+def available_of(row: StockRow, rows: Mapping[ListingId, StockRow]) -> int:
+    """Return the units for sale; of a look, how many the scarcest component allows."""
+    if not row.components:
+        return row.available
+    return min(
+        rows[part.listing_id].available // part.quantity if part.listing_id in rows else 0 for part in row.components
+    )
+
+
+def listing_shape(row: StockRow, available: int, now: datetime) -> Shape:
+    """Show a listing as it stands at an instant: where its units are, what one costs, when it sells."""
+    quote = best_quote(row.price_minor, row.discounts, now, lambda _: True)
+    discount = next((each for each in row.discounts if each.discount_id == quote.discount_id), None)
+    return {
+        "listing_id": row.listing_id,
+        "sku": row.sku,
+        "title": row.title,
+        "status": row.status(now),
+        "allotted": row.allotted,
+        "available": available,
+        "reserved": row.reserved,
+        "committed": row.committed,
+        "shipped": row.shipped,
+        "unavailable": row.unavailable,
+        "returned_to_source": row.returned_to_source,
+        "price": money(quote.unit_price_minor, row.currency),
+        "list_price": money(row.price_minor, row.currency),
+        "discount_ends_at": discount.ends_at if discount else None,
+        "purchase_limit": row.purchase_limit,
+        "components": [{"listing_id": part.listing_id, "quantity": part.quantity} for part in row.components],
+        "window": window_shape(row, now),
+    }
+
+
+def window_shape(row: StockRow, now: datetime) -> Shape:
+    """Show a listing's period of sale; ``draft`` when none was ever planned."""
+    window = row.window
+    return {
+        "number": row.window_number,
+        "state": window.phase(now).value if window else "draft",
+        "opens_at": row.opens_at,
+        "closes_at": row.closes_at,
+        "countdown_seconds": row.countdown_seconds,
+    }
+
+
+def stream_shape(row: StreamRow) -> Shape:
+    """Show a show: who sells, and whether it is on."""
+    return {
+        "stream_id": row.stream_id,
+        "title": row.title,
+        "host_id": row.host_id,
+        "on_air": row.on_air,
+        "status": row.status,
+        "currency": row.currency,
+        "scheduled_at": row.scheduled_at,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "segment_listing_id": row.segment_listing_id,
+        "views": row.views,
+    }
+
+
+def place_shape(rank: int, row: StandingRow, currency: str, listing: Mapping[str, Any] | None) -> Shape:
+    """Show a place on a board, with the name of what is ranked when it is a listing."""
+    named = {} if listing is None else {"sku": listing["sku"], "title": listing["title"]}
+    gmv = money(row.gmv_minor, currency)
+    return {"rank": rank, "subject_id": row.subject_id, **named, "units": row.units, "gmv": gmv}
