@@ -76,7 +76,7 @@ class Outcome(Generic[State, Event]):
         """Expect a refusal of this kind that carries at least these facts."""
         if self.refusal is None:
             _differ(f"not refused with {refusal.name}", [], [_shown(each) for each in self.events])
-        told_facts = {name: fact for name, fact in self.refusal.facts.items() if name in facts}
+        told_facts = {name: getattr(self.refusal, name, "(no such fact)") for name in facts}
         expected, actual = _fields(refusal.__name__, facts), _fields(type(self.refusal).__name__, told_facts)
         if type(self.refusal) is not refusal or told_facts != facts:
             _differ("the refusal differs", [expected], [actual])

@@ -21,11 +21,11 @@ Command = TypeVar("Command")
 Event = TypeVar("Event")
 
 QUICK: Final = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 """For every run of the suite: all of it within seconds."""
 
-THOROUGH: Final = settings(QUICK, max_examples=1500, stateful_step_count=100)
+THOROUGH: Final = settings(QUICK, max_examples=2000, stateful_step_count=120)
 """For ``make test-slow``."""
 
 settings.register_profile("thorough", THOROUGH)
