@@ -220,7 +220,8 @@ class _Gauges:
         lag = await self._follower.lag()
         values = {f'projection_lag_records{{projection="{name}"}}': float(records) for name, records in lag.items()}
         for reactor in self._reactors:
-            values[f'reactor_lag_records{{reactor="{reactor.name}"}}'] = float(max(0, head - reactor.position))
+            done = await reactor.bookmarks.get(reactor.name)
+            values[f'reactor_lag_records{{reactor="{reactor.name}"}}'] = float(max(0, head - done))
         if self._relay is not None:
             values["relay_lag_records"] = float(self._relay.lag)
         values |= {"journal_position": float(head), "parked_records": float(len(await self._follower.parked()))}

@@ -28,6 +28,10 @@ class Histories:
             raise self._unreadable[history_id]
         return self._known.get(history_id)
 
+    def peek(self, history_id: str) -> Versioned | None:
+        """Return what is known of a history, if anything."""
+        return self._known.get(history_id)
+
     def put(self, history_id: str, versioned: Versioned) -> None:
         """Remember a newer state; an older one changes nothing."""
         known = self._known.get(history_id)

@@ -258,7 +258,7 @@ class Till:
             position += len(each.desk.events)
             self.counts.records += len(each.desk.events)
             if each.failure is None:
-                known = self.histories.get(each.arrival.ticket.command.target)
+                known = self.histories.peek(each.arrival.ticket.command.target)
                 self._answer(each.arrival, verdict_of(each, position, known))
             else:
                 self._fail(each.arrival, each.failure)
