@@ -1,0 +1,85 @@
+"""The HTTP application: every endpoint, the problems they end in, and what is observed around them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+import structlog
+from litestar import Litestar, Request, Response, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from api import health, listings, live, openapi, orders, pages, payments, reads, streams
+from api.auth import Authenticator
+from api.edge import LARGEST_BODY, Answer, Edge
+from api.logs import Observed, RequestMetrics
+from api.problems import InternalFault, encoded, headers_of, refusal_of, status_of
+from api.services import Services
+
+Hook = Callable[[], Awaitable[None]]
+
+ENDPOINTS: Final = (
+    *streams.ENDPOINTS, *listings.ENDPOINTS, *orders.ENDPOINTS, *payments.ENDPOINTS, *reads.ENDPOINTS,
+    *health.ENDPOINTS,
+)  # fmt: skip
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(services: Services, *, on_startup: Sequence[Hook] = (), on_shutdown: Sequence[Hook] = ()) -> Litestar:
+    """Return the application over a shop; the hooks start and stop what runs beside the requests.
+
+    Handlers beside the endpoints take the shop as a dependency called ``services``.
+    """
+    edge = Edge(services, Authenticator(services.settings.jwt_secret))
+    metrics = RequestMetrics()
+    app = Litestar(
+        route_handlers=[
+            *(endpoint.handler(edge) for endpoint in ENDPOINTS),
+            *live.HANDLERS,
+            *pages.HANDLERS,
+            health.metrics_handler(services, metrics.registry),
+            _description(),
+        ],
+        exception_handlers={Exception: problem_response},
+        on_startup=list(on_startup),
+        on_shutdown=[live.close_hub, *on_shutdown],
+        dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=LARGEST_BODY,
+    )
+    app.asgi_handler = Observed(app.asgi_handler, metrics)
+    return app
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer what ended outside of an endpoint: no such path, a method it does not take, a fault."""
+    trace_id = str(request.scope.get("state", {}).get("request_id", ""))
+    refused = refusal_of(error, trace_id)
+    if isinstance(refused, InternalFault):
+        log.error("internal_fault", method=request.method, path=request.url.path, request_id=trace_id, exc_info=error)
+    headers = {name.decode(): value.decode() for name, value in headers_of(refused)}
+    if isinstance(error, HTTPException) and error.headers and "allow" in error.headers:
+        headers["allow"] = error.headers["allow"]
+    media_type = headers.pop("content-type")
+    return Response(encoded(refused), status_code=status_of(refused.name), media_type=media_type, headers=headers)
+
+
+def _description() -> HTTPRouteHandler:
+    body = openapi.document(ENDPOINTS, _version())
+
+    @get("/schema/openapi.json")
+    async def describe(request: Request[Any, Any, Any]) -> ASGIApp:  # noqa: ARG001 - Litestar wants what it knows
+        return Answer[Any](body)
+
+    return describe
+
+
+def _version() -> str:
+    try:
+        return version("livetill")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,126 @@
+"""Structured logs and request metrics, cheap enough for the path of an order.
+
+Every answer carries ``X-Request-Id``: the client's, if it sent a sound one, or ours; under it the log has what went
+wrong. Errors of ours are always logged, other requests one in a thousand. Metrics count by the route's template and the
+status, never by anything a client could make up.
+"""
+
+import logging
+import re
+import secrets
+import sys
+import time
+from typing import Any, Final
+
+import structlog
+from attrs import define, field
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+SAMPLED: Final = 1_000
+SERVER_FAULT: Final = 500
+_SOUND: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+log = structlog.get_logger(__name__)
+
+
+def configure_logs(*, json: bool | None = None) -> None:
+    """Write logs to standard error: for people on a terminal, as JSON elsewhere."""
+    for_people = sys.stderr.isatty() if json is None else not json
+    renderer: Any = structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if for_people else [structlog.processors.dict_tracebacks]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+@define
+class RequestMetrics:
+    """How many requests there were and how long they took, by method, route and status."""
+
+    registry: CollectorRegistry = field(factory=lambda: CollectorRegistry(auto_describe=True))
+    requests: Counter = field(init=False)
+    seconds: Histogram = field(init=False)
+    _counters: dict[tuple[str, str, int], Any] = field(factory=dict)
+    _timers: dict[tuple[str, str], Any] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Register both with the registry."""
+        self.requests = Counter(
+            "livetill_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "livetill_http_request_seconds", "Time to answer", ["method", "route"], buckets=BUCKETS,
+            registry=self.registry,
+        )  # fmt: skip
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request; the labelled children are kept, because looking them up costs more than counting."""
+        key, timed = (method, route, status), (method, route)
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = self._counters[key] = self.requests.labels(method, route, str(status))
+        timer = self._timers.get(timed)
+        if timer is None:
+            timer = self._timers[timed] = self.seconds.labels(method, route)
+        counter.inc()
+        timer.observe(seconds)
+
+
+@define(eq=False)
+class Observed:
+    """Wraps the whole application: also what no route takes is counted and has its request id."""
+
+    app: ASGIApp
+    metrics: RequestMetrics
+    seen: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request and note what became of it."""
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        scope["state"]["request_id"] = request_id.decode()
+        status = SERVER_FAULT
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, observed)
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
+
+    def _note(self, scope: Any, status: int, seconds: float) -> None:
+        route = scope.get("path_template") or "unknown"
+        method = scope["method"] if route != "unknown" else "ANY"
+        self.metrics.count(method, route, status, seconds)
+        self.seen += 1
+        if status >= SERVER_FAULT or self.seen % SAMPLED == 0:
+            log.info(
+                "request", method=scope["method"], path=scope["path"], status=status,
+                milliseconds=round(seconds * 1000, 1), request_id=scope["state"]["request_id"],
+            )  # fmt: skip
+
+
+def _request_id(scope: Any) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SOUND.fullmatch(value):
+            return bytes(value)
+    return secrets.token_hex(12).encode()

@@ -1,0 +1,99 @@
+"""Paying: here and now with a token, or later by the provider's callback.
+
+Callbacks are signed as Standard Webhooks 1.0 says. They come twice, early, late and before their order: each is booked
+under the name of its payment and type, so a second one changes nothing, and one whose order we do not know is put
+aside for somebody to look at. A provider is told 2xx for everything that asking again would not change.
+"""
+
+from typing import Final
+
+import msgspec
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from api import access, bodies, idempotency
+from api.auth import Principal, Role, Unauthenticated
+from api.edge import Answer, Ask, Key, Seen, answer, decoded, problem_answer, write
+from api.problems import PaymentDeclined, PaymentOrphaned
+from api.views import OrderView, WebhookView, order_view
+from application import commands as c
+from application.payments import PaymentOutcome, booking
+from application.ports import Payment
+from application.tickets import Command
+
+PROVIDER: Final = Principal(Role.CLIENT, "payment-provider")
+STATUSES: Final = {"payment.succeeded": "succeeded", "payment.failed": "declined"}
+
+
+@write(
+    "/v1/orders/{order_id:str}/payments", roles=access.BUYING, key=Key.REQUIRED,
+    refusals=("hold_expired", "not_allowed_now", "payment_declined", "payment_orphaned", "payment_outcome_unknown"),
+)  # fmt: skip
+async def pay_order(ask: Ask, body: bodies.PaymentBody) -> Answer[OrderView]:
+    """Pay an order. 202 means that the provider will say later; 503 that it did not answer: ask with the same key."""
+    found = await ask.order(access.buys)
+    ticket = ask.ticket(c.RequestPayment(found.id))
+    outcome = await ask.services.cashier.pay(ticket, body.payment_token)
+    verdict = ask.accept(outcome.verdict)
+    paid = await ask.told(verdict, found.id)
+    return _outcome(outcome, paid)
+
+
+def _outcome(outcome: PaymentOutcome, paid: Seen) -> Answer[OrderView]:
+    """Answer with the order; a payment that brought nothing is a problem, with the reason."""
+    position = outcome.verdict.position
+    match outcome.status:
+        case "declined":
+            return problem_answer(PaymentDeclined(outcome.reason), position=position)
+        case "orphaned":
+            return problem_answer(PaymentOrphaned(outcome.reason), position=position)
+        case "pending":
+            view = order_view(paid.id, paid.state, paid.version, position, pending=True)
+            return answer(view, status=202, version=paid.version)
+        case _ if paid.state.payment_id is None:
+            return problem_answer(PaymentDeclined(outcome.reason or "order_not_payable"), position=position)
+        case _:
+            return answer(order_view(paid.id, paid.state, paid.version, position), version=paid.version)
+
+
+@write("/v1/webhooks/payments", roles=None, key=Key.NONE)
+async def hear_payment(ask: Ask, body: bodies.WebhookBody) -> Answer[WebhookView]:
+    """Take a provider's callback: ``payment.succeeded`` or ``payment.failed``, signed."""
+    _require_signed(ask)
+    status = STATUSES.get(body.type)
+    if status is None:
+        return answer(WebhookView("ignored"))
+    news = decoded(bodies.PaymentNews, msgspec.json.encode(body.data))
+    order = await ask.services.till.look(news.order_id)
+    if not order.version:
+        return await _parked(ask, news, body.type)
+    if status == "succeeded" and news.currency != order.state.currency:
+        return await _parked(ask, news, body.type)
+    payment = Payment(news.payment_id, status, news.amount_minor, news.reason)
+    return await _booked(ask, booking(news.order_id, payment), news.payment_id, body.type)
+
+
+def _require_signed(ask: Ask) -> None:
+    """Refuse what the provider did not sign, or signed more than five minutes ago."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in ask.headers.items()}
+    try:
+        Webhook(ask.services.settings.webhook_secret).verify(ask.raw, headers, json_parse=False)
+    except (WebhookVerificationError, ValueError):
+        raise Unauthenticated("the webhook's signature does not match, or it is too old") from None
+
+
+async def _booked(ask: Ask, command: Command, payment_id: str, kind: str) -> Answer[WebhookView]:
+    ask.who, ask.command_id = PROVIDER, idempotency.command_id("webhook", f"{payment_id}\n{kind}")
+    verdict = await ask.services.till.ring_up(ask.ticket(command))
+    if verdict.refusal is not None:
+        return answer(WebhookView(verdict.refusal.name, verdict.position))
+    return answer(WebhookView("booked" if verdict.events and not verdict.replayed else "known", verdict.position))
+
+
+async def _parked(ask: Ask, news: bodies.PaymentNews, kind: str) -> Answer[WebhookView]:
+    """Put a callback aside whose order we do not know, or that is about other money than the order's."""
+    facts = f"{kind} of {news.amount_minor} {news.currency} for {news.order_id}, which does not fit any order"
+    await ask.services.parking.park("webhooks", 0, news.payment_id, facts)
+    return answer(WebhookView("parked"), status=202)
+
+
+ENDPOINTS = (pay_order, hear_payment)

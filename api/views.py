@@ -1,0 +1,479 @@
+"""What clients are told: states and rows as answers. Money is an amount with its currency, times are in UTC."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from application.tickets import Verdict
+from domain.listing.offer import Component, Discount, Phase, Window
+from domain.listing.state import Listing
+from domain.listing.units import Units
+from domain.order.state import LineFacts, Order
+from domain.stream.state import Stream
+
+
+class MoneyView(Struct, frozen=True):
+    """An amount in minor units of its currency."""
+
+    amount_minor: int
+    currency: str
+
+
+# streams
+
+
+class ShareView(Struct, frozen=True):
+    """A payee's part of a commission, in basis points."""
+
+    payee_id: str
+    share_bps: int
+
+
+class TermsView(Struct, frozen=True):
+    """Agreed terms; those of a sale are the ones in force when its units were reserved."""
+
+    version: int
+    effective_at: datetime
+    rate_bps: int
+    hold_days: int
+    shares: list[ShareView]
+
+
+class StreamView(Struct, frozen=True):
+    """A show."""
+
+    stream_id: str
+    status: str
+    title: str
+    host_id: str
+    brand_id: str
+    currency: str
+    scheduled_at: datetime | None
+    terms: list[TermsView]
+    co_hosts: tuple[str, ...]
+    on_air: str
+    segment_listing_id: str | None
+    pins: tuple[str, ...]
+    teasers: tuple[str, ...]
+    started_at: datetime | None
+    interrupted_until: datetime | None
+    ended_at: datetime | None
+    views: int
+    version: int
+    position: int
+
+
+def stream_view(stream_id: str, show: Stream, version: int, position: int) -> StreamView:
+    """Return a show as an answer."""
+    return StreamView(
+        stream_id, show.status.value, show.title, show.host_id, show.brand_id, show.currency, show.scheduled_at,
+        [_terms(each) for each in show.agreed], show.co_hosts, show.on_air, show.segment_listing_id, show.pins,
+        show.teasers, show.started_at, show.interrupted_until, show.ended_at, show.views, version, position,
+    )  # fmt: skip
+
+
+def _terms(agreed: Any) -> TermsView:
+    terms = agreed.terms
+    shares = [ShareView(each.payee_id, each.share_bps) for each in terms.shares]
+    return TermsView(agreed.version, agreed.effective_at, terms.rate_bps, terms.hold_days, shares)
+
+
+# listings
+
+
+class WindowView(Struct, frozen=True):
+    """A period of sale; the recorded times decide, ``opens_at <= now < closes_at``."""
+
+    number: int
+    state: Literal["scheduled", "countdown", "open", "closed"]
+    opens_at: datetime
+    closes_at: datetime | None
+    countdown_seconds: int
+
+
+class DiscountView(Struct, frozen=True):
+    """A lower price for a while."""
+
+    discount_id: str
+    starts_at: datetime
+    ends_at: datetime
+    percent_bps: int | None
+    price_minor: int | None
+    total_limit: int | None
+    per_buyer_limit: int | None
+
+
+class ComponentView(Struct, frozen=True):
+    """Part of a look."""
+
+    listing_id: str
+    quantity: int
+
+
+class UnitsView(Struct, frozen=True):
+    """Where the units are; ``allotted`` is the sum of the others."""
+
+    allotted: int
+    available: int
+    reserved: int
+    committed: int
+    shipped: int
+    unavailable: int
+    returned_to_source: int
+
+
+class ListingView(Struct, frozen=True):
+    """A product offered in a show."""
+
+    listing_id: str
+    stream_id: str
+    sku: str
+    title: str
+    status: str
+    price: MoneyView
+    units: UnitsView
+    window: WindowView | None
+    purchase_limit: int | None
+    hold_seconds: int
+    discounts: list[DiscountView]
+    components: list[ComponentView]
+    version: int
+    position: int
+
+
+def listing_view(listing_id: str, listing: Listing, version: int, position: int, now: datetime) -> ListingView:
+    """Return a listing as an answer, as it stands at an instant."""
+    offer = listing.offer
+    return ListingView(
+        listing_id, offer.stream_id, offer.sku, offer.title, listing.status(now),
+        MoneyView(offer.price_minor, offer.currency), units_view(listing.units), window_view(listing.window, now),
+        offer.purchase_limit, offer.hold_seconds, discount_views(offer.discounts), component_views(offer.components),
+        version, position,
+    )  # fmt: skip
+
+
+def units_view(units: Units) -> UnitsView:
+    """Return a unit ledger as an answer."""
+    return UnitsView(
+        units.allotted, units.available, units.reserved, units.committed, units.shipped, units.unavailable,
+        units.returned_to_source,
+    )  # fmt: skip
+
+
+def window_view(window: Window | None, now: datetime) -> WindowView | None:
+    """Return a window as it stands at an instant."""
+    if window is None:
+        return None
+    phase: Phase = window.phase(now)
+    return WindowView(window.number, phase.value, window.opens_at, window.closes_at, window.countdown_seconds)
+
+
+def discount_views(discounts: tuple[Discount, ...]) -> list[DiscountView]:
+    """Return discounts as an answer."""
+    return [
+        DiscountView(
+            each.discount_id, each.starts_at, each.ends_at, each.percent_bps, each.price_minor, each.total_limit,
+            each.per_buyer_limit,
+        )
+        for each in discounts
+    ]  # fmt: skip
+
+
+def component_views(components: tuple[Component, ...]) -> list[ComponentView]:
+    """Return the parts of a look as an answer."""
+    return [ComponentView(each.listing_id, each.quantity) for each in components]
+
+
+# orders
+
+
+class OrderLineView(Struct, frozen=True):
+    """Units of one listing at the price that was frozen when they were reserved."""
+
+    line_id: str
+    listing_id: str
+    quantity: int
+    unit_price_minor: int
+    amount_minor: int
+    cancelled: int
+    returned: int
+    refunded_minor: int
+    look_id: str | None
+    discount_id: str | None
+
+
+class ReturnView(Struct, frozen=True):
+    """Goods on their way back."""
+
+    return_id: str
+    line_id: str
+    quantity: int
+    received: bool
+
+
+class RefundView(Struct, frozen=True):
+    """Money that went back."""
+
+    refund_id: str
+    amount_minor: int
+
+
+class OrderRefusalView(Struct, frozen=True):
+    """Why an order was never placed."""
+
+    reason: str
+    facts: dict[str, Any]
+
+
+class OrderView(Struct, frozen=True):
+    """An order. ``total`` is the price of all that was ordered; null when the order was refused."""
+
+    order_id: str
+    stream_id: str
+    buyer_id: str
+    host_id: str
+    status: str
+    total: MoneyView | None
+    lines: list[OrderLineView]
+    captured_minor: int
+    refunded_minor: int
+    payment: Literal["none", "pending", "declined", "captured"]
+    placed_at: datetime | None
+    hold_expires_at: datetime | None
+    delivered_at: datetime | None
+    return_window_ends_at: datetime | None
+    returns: list[ReturnView]
+    refunds: list[RefundView]
+    refusal: OrderRefusalView | None
+    version: int
+    position: int
+
+
+def order_view(order_id: str, order: Order, version: int, position: int, *, pending: bool = False) -> OrderView:
+    """Return an order as an answer; ``pending`` when the provider is to say later whether it is paid."""
+    lines = order.in_order()
+    refusal = order.refusal
+    return OrderView(
+        order_id, order.stream_id, order.buyer_id, order.host_id, order.status.value,
+        _total(order.currency, lines), [_line(facts) for facts in lines],
+        order.captured_minor, order.refunded_minor, "pending" if pending else _payment(order), order.placed_at,
+        order.hold_expires_at, order.delivered_at, order.return_window_ends_at,
+        [ReturnView(key, each.line_id, each.quantity, each.received) for key, each in order.returns.items()],
+        [RefundView(key, amount_minor) for key, amount_minor in order.refunds.items()],
+        None if refusal is None else OrderRefusalView(refusal.reason, dict(refusal.facts)), version, position,
+    )  # fmt: skip
+
+
+def _total(currency: str, lines: list[LineFacts]) -> MoneyView | None:
+    return MoneyView(sum(facts.line.amount_minor for facts in lines), currency) if currency else None
+
+
+def _payment(order: Order) -> Literal["none", "declined", "captured"]:
+    if order.payment_id is not None:
+        return "captured"
+    return "declined" if "failed" in order.payments.values() else "none"
+
+
+def _line(facts: LineFacts) -> OrderLineView:
+    line = facts.line
+    return OrderLineView(
+        line.line_id, line.listing_id, line.quantity, line.unit_price_minor, line.amount_minor, facts.cancelled,
+        facts.returned, facts.refunded_minor, line.look_id, line.discount_id,
+    )  # fmt: skip
+
+
+class ReturnRequestedView(Struct, frozen=True):
+    """A return that was announced, and its order."""
+
+    return_id: str
+    position: int
+    order: OrderView
+
+
+class RefundedView(Struct, frozen=True):
+    """A refund that was issued, and its order."""
+
+    refund_id: str
+    position: int
+    order: OrderView
+
+
+class WebhookView(Struct, frozen=True):
+    """What became of a callback: ``booked``, ``known``, ``parked``, ``ignored`` or the name of a refusal."""
+
+    outcome: str
+    position: int | None = None
+
+
+# lists and read models
+
+
+class StreamRowView(Struct, frozen=True):
+    """A show in a list."""
+
+    stream_id: str
+    status: str
+    title: str
+    host_id: str
+    brand_id: str
+    currency: str
+    scheduled_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    on_air: str
+    pins: tuple[str, ...]
+    views: int
+
+
+class StreamsView(Struct, frozen=True):
+    """A page of shows."""
+
+    as_of_position: int
+    streams: list[StreamRowView]
+    next_cursor: str | None
+
+
+class OrderRowView(Struct, frozen=True):
+    """An order in a list; refused ones too, with their reason."""
+
+    order_id: str
+    stream_id: str
+    buyer_id: str
+    status: str
+    units: int
+    total: MoneyView | None
+    captured_minor: int
+    refunded_minor: int
+    placed_at: datetime
+    reason: str
+
+
+class OrdersView(Struct, frozen=True):
+    """A page of orders."""
+
+    as_of_position: int
+    orders: list[OrderRowView]
+    next_cursor: str | None
+
+
+class StockLineView(Struct, frozen=True):
+    """What is left of a listing, what it costs and when it sells. A look's units are those of its components."""
+
+    listing_id: str
+    sku: str
+    title: str
+    status: str
+    price: MoneyView
+    window: WindowView | None
+    allotted: int
+    available: int
+    reserved: int
+    committed: int
+    shipped: int
+    unavailable: int
+    returned_to_source: int
+    purchase_limit: int | None
+    discounts: list[DiscountView]
+    components: list[ComponentView]
+
+
+class StockView(Struct, frozen=True):
+    """The stock of a show; ``server_now`` lets a page run an honest countdown."""
+
+    stream_id: str
+    as_of_position: int
+    server_now: datetime
+    listings: list[StockLineView]
+
+
+class StandingView(Struct, frozen=True):
+    """A place on a board."""
+
+    rank: int
+    subject_id: str
+    units: int
+    gmv_minor: int
+    refunded_minor: int
+    net_gmv_minor: int
+    gpm_minor: int | None
+    reached_position: int
+
+
+class BoardView(Struct, frozen=True):
+    """A leaderboard: what it ranks by, of which show, as of where."""
+
+    stream_id: str
+    board: str
+    metric: str
+    window: str
+    currency: str
+    views: int | None
+    as_of_position: int
+    standings: list[StandingView]
+    next_cursor: str | None
+
+
+class PayoutView(Struct, frozen=True):
+    """What a payee is owed in a currency: ``pending + payable + paid = accrued - reversed``."""
+
+    payee_id: str
+    currency: str
+    pending_minor: int
+    payable_minor: int
+    paid_minor: int
+    accrued_minor: int
+    reversed_minor: int
+    as_of_position: int
+
+
+class CommissionView(Struct, frozen=True):
+    """What an order line earns a payee."""
+
+    commission_id: str
+    order_id: str
+    line_id: str
+    stream_id: str
+    payee_id: str
+    instrument: str
+    currency: str
+    rate_bps: int
+    base_minor: int
+    remaining_base_minor: int
+    accrued_minor: int
+    amount_minor: int
+    status: str
+    locks_at: datetime | None
+
+
+class CommissionsView(Struct, frozen=True):
+    """A page of commissions."""
+
+    as_of_position: int
+    commissions: list[CommissionView]
+    next_cursor: str | None
+
+
+class RecordView(Struct, frozen=True):
+    """A record of the journal, as it is stored."""
+
+    position: int
+    topic: str
+    history_id: str
+    version: int
+    recorded_at: datetime
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+class JournalView(Struct, frozen=True):
+    """Records in order; ``next_after`` is where the next page starts, null at the end."""
+
+    head: int
+    records: list[RecordView]
+    next_after: int | None
+
+
+def told(verdict: Verdict, kind: str) -> str:
+    """Return the id of what a command brought about; on a repeated request that is the first one's."""
+    return next(history_id for history_id, _ in verdict.events if history_id.startswith(f"{kind}-"))
