@@ -11,6 +11,8 @@ from typing import Any
 from litestar import Litestar, get
 from litestar.connection import Request
 from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import Receive, Scope, Send
 
@@ -52,7 +54,9 @@ async def close_hub(app: Litestar) -> None:
 
 
 @get("/v1/streams/{stream_id:str}/live", summary="Watch a show live", tags=["Live"])
-async def watch(stream_id: str, request: Request[Any, Any, State], state: State, services: Services) -> LiveResponse:
+async def watch(
+    stream_id: FromPath[str], request: Request[Any, Any, State], state: State, services: NamedDependency[Services]
+) -> LiveResponse:
     """Server-Sent Events of a show: a ``snapshot``, then what is new; ``Last-Event-ID`` resumes."""
     seen = request.headers.get("last-event-id", "")
     last_position = int(seen) if _POSITION.fullmatch(seen) else None
