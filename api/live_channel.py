@@ -7,13 +7,13 @@ the channel as it was, and what viewers are told never mixes two moments.
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import Factory, define, frozen
 
 from api.live_log import FrameLog, Told, event
-from api.live_news import Digest, Ticker
+from api.live_news import Digest, Ticker, count
 from api.live_shapes import Shape, available_of, listing_shape, money, place_shape, stream_shape
 from api.live_totals import Totals, totals_of
 from domain.ids import ListingId, StreamId
@@ -30,7 +30,7 @@ TICK_SECONDS = 10.0
 """How often a page that hears nothing else is told the time."""
 SNAPSHOT_SECONDS = 0.2
 """How long a snapshot serves those who come together."""
-RECENT_SECONDS = 120
+RECENT = timedelta(seconds=120)
 _RANKINGS = (Metric.UNITS, Metric.GMV)
 _ALWAYS = ("listing_id", "sku", "status", "allotted", "available", "reserved", "committed")
 
@@ -62,7 +62,7 @@ class Channel:
     shapes: dict[ListingId, Shape] = Factory(dict)
     looks: defaultdict[ListingId, set[ListingId]] = Factory(lambda: defaultdict(set))
     """By component: the looks whose stock follows from it."""
-    recent: deque[Shape] = Factory(deque)
+    recent: deque[tuple[datetime, Ticker]] = Factory(deque)
     """Sales by second, for the plot of a page that has just been opened."""
     _boards_due: bool = False
     _boards_at: float = 0.0
@@ -125,7 +125,7 @@ class Channel:
             "listings": list(self.shapes.values()),
             "boards": self.boards,
             "totals": self.totals.shape(self.currency),
-            "recent": list(self.recent),
+            "recent": [_second(second, ticker) for second, ticker in self.recent],
         }
 
     def _news(self, digest: Digest) -> Iterator[Told]:
@@ -188,21 +188,20 @@ class Channel:
     def _sales(self, sales: Iterable[tuple[Record, Any]]) -> Shape:
         ticker = Ticker()
         self.totals.count(ticker, sales)
-        self._remember(ticker)
+        self.remember(sales)
         paid = {"units": ticker.paid_units, **money(ticker.paid_minor, self.currency)}
         figures = {name: getattr(ticker, name) for name in ("at", "orders", "units", "refused")}
         amount, totals = money(ticker.amount_minor, self.currency), self.totals.shape(self.currency)
         return {**figures, **amount, "paid": paid, "totals": totals}
 
-    def _remember(self, ticker: Ticker) -> None:
-        if ticker.at is None:
-            return
-        second = ticker.at.replace(microsecond=0)
-        if not self.recent or self.recent[-1]["at"] != second:
-            self.recent.append({"at": second, "orders": 0, "units": 0, "refused": 0})
-        for name in ("orders", "units", "refused"):
-            self.recent[-1][name] += getattr(ticker, name)
-        while (second - self.recent[0]["at"]).total_seconds() >= RECENT_SECONDS:
+    def remember(self, sales: Iterable[tuple[Record, Any]]) -> None:
+        """Keep what is sold second by second, for the plot of a page that is opened later."""
+        for record, sale in sales:
+            second = record.recorded_at.replace(microsecond=0)
+            if not self.recent or self.recent[-1][0] != second:
+                self.recent.append((second, Ticker()))
+            count(self.recent[-1][1], record, sale)
+        while self.recent and self.recent[-1][0] - self.recent[0][0] >= RECENT:
             self.recent.popleft()
 
 
@@ -223,3 +222,7 @@ async def open_channel(tables: Tables, stream_id: StreamId, position: int, now: 
 def _stock(changed: Sequence[Shape], position: int, now: datetime) -> Iterator[Told]:
     if changed:
         yield Told("stock", {"as_of_position": position, "server_now": now, "listings": changed})
+
+
+def _second(at: datetime, ticker: Ticker) -> Shape:
+    return {"at": at, "orders": ticker.orders, "units": ticker.units, "refused": ticker.refused}

@@ -28,6 +28,8 @@ CROWD = 500
 IDLE_SECONDS = 1.0
 CAUGHT_UP_SECONDS = 2.0
 BATCH = 10_000
+RECENT = 5_000
+"""Records that are looked at for the sales of the last minutes when a show is first watched."""
 MAX_VIEWERS = 20_000
 _log = logging.getLogger(__name__)
 
@@ -148,6 +150,9 @@ class Hub:
             raise NotFound("stream", stream_id)
         self._channels[stream_id] = channel
         self._of_listing |= dict.fromkeys(channel.rows, channel)
+        before = max(0, self._position - RECENT)
+        lately = self._digested(await self._services.journal.read(before, self._position - before))
+        channel.remember(lately[stream_id].sales)
         return channel
 
     async def _run(self) -> None:

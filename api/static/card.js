@@ -1,0 +1,110 @@
+// One listing on the page: a card that is made once and then only changed where something changed.
+
+import { count, money, span, when } from "./format.js";
+
+const SOON_MS = 60 * 60 * 1000;
+const HURRY_MS = 10_000;
+const FEW = 10;
+
+/** Say where a listing stands now: the recorded times decide, whatever was announced. */
+export function standing(listing, now) {
+  const { window: period, status } = listing;
+  if (status === "withdrawn" || status === "draft") return status;
+  const [opens, closes] = [Date.parse(period.opens_at), period.closes_at ? Date.parse(period.closes_at) : Infinity];
+  if (period.state === "closed" || now >= closes) return "closed";
+  if (now < opens) return now >= opens - period.countdown_seconds * 1000 ? "countdown" : "scheduled";
+  if (listing.available > 0) return "open";
+  return listing.reserved > 0 ? "in_checkout" : "sold_out";
+}
+
+const OVER = new Set(["closed", "withdrawn"]);
+const TAGS = {
+  draft: "Not on sale yet",
+  scheduled: "Coming up",
+  countdown: "Opens soon",
+  in_checkout: "All in checkout",
+  sold_out: "Sold out",
+  closed: "Closed",
+  withdrawn: "Withdrawn",
+};
+
+export class Card {
+  #texts = new Map();
+  #parts = {};
+
+  constructor(template) {
+    this.element = template.content.firstElementChild.cloneNode(true);
+    const names = ["name", "tag", "sku", "price", "was", "left-text", "holds", "bar-left", "bar-held", "clock", "clock-label", "clock-time"];
+    for (const name of names) this.#parts[name] = this.element.querySelector(`.${name}`);
+  }
+
+  /** Show a listing as of an instant. */
+  show(listing, now, { pinned, onAir }) {
+    const state = standing(listing, now);
+    this.#data("state", state);
+    this.#data("spot", onAir ? "air" : pinned ? "pin" : "");
+    this.#text("name", listing.title);
+    this.#text("sku", listing.sku);
+    this.#prices(listing);
+    this.#tag(state, listing, { pinned, onAir });
+    this.#stock(state, listing);
+    this.#clock(state, listing, now);
+  }
+
+  #prices({ price, list_price: full }) {
+    const reduced = price.amount_minor < full.amount_minor;
+    this.#text("price", money(price));
+    this.#text("was", reduced ? money(full) : "");
+    this.#data("reduced", String(reduced));
+  }
+
+  #tag(state, listing, { pinned, onAir }) {
+    const few = state === "open" && listing.available <= Math.min(FEW, listing.allotted / 4);
+    const open = few ? "Almost gone" : onAir ? "On air" : pinned ? "Pinned" : "";
+    this.#text("tag", TAGS[state] ?? open);
+    this.#data("few", String(few));
+  }
+
+  #stock(state, { available, reserved, allotted, committed, shipped }) {
+    const looks = allotted === 0 && available > 0 ? available : allotted;
+    const part = (number) => (looks > 0 ? Math.min(1, Math.max(0, number / looks)) : 0);
+    this.#fill("bar-left", part(available));
+    this.#fill("bar-held", part(available + reserved));
+    this.#text("left-text", leftText(state, available, committed + shipped));
+    this.#text("holds", reserved > 0 ? `${count(reserved)} in checkout` : OVER.has(state) ? `${count(available)} not sold` : "");
+  }
+
+  #clock(state, { window: period }, now) {
+    const until = { scheduled: period.opens_at, countdown: period.opens_at, open: period.closes_at, in_checkout: period.closes_at }[state];
+    const left = until ? Date.parse(until) - now : Infinity;
+    const counts = left < SOON_MS;
+    const label = state === "open" || state === "in_checkout" ? "Closes" : "Opens";
+    this.#parts.clock.hidden = !until;
+    this.#text("clock-label", until ? `${label} ${counts ? "in" : "at"}` : "");
+    this.#text("clock-time", until ? (counts ? span(left) : when(until)) : "");
+    this.#data("hurry", String(counts && left <= HURRY_MS));
+  }
+
+  #text(name, text) {
+    if (this.#texts.get(name) === text) return;
+    this.#texts.set(name, text);
+    this.#parts[name].textContent = text;
+  }
+
+  #fill(name, part) {
+    const value = `inset(0 ${(100 - part * 100).toFixed(2)}% 0 0)`;
+    if (this.#texts.get(name) === value) return;
+    this.#texts.set(name, value);
+    this.#parts[name].style.clipPath = value;
+  }
+
+  #data(name, value) {
+    if (this.element.dataset[name] !== value) this.element.dataset[name] = value;
+  }
+}
+
+function leftText(state, available, sold) {
+  if (state === "sold_out" || OVER.has(state)) return `${count(sold)} sold`;
+  if (state === "in_checkout") return "None left for now";
+  return state === "open" ? `${count(available)} left` : `${count(available)} to sell`;
+}
