@@ -9,7 +9,7 @@ nothing for what almost never happens, and a poison record is parked alone, leav
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from domain.record import Record, UnreadableError
 from projections.projection import DROPPED, Change, Handler, MissingRowError, Projection
@@ -24,13 +24,8 @@ _ABSENT: Any = object()
 Pages = defaultdict[Table[Any], dict[Key, Any]]
 
 
-class _Task(NamedTuple):
-    """What one record means to one projection."""
-
-    projection: Projection
-    record: Record
-    event: Any
-    changes: Sequence[Change]
+_Task = tuple[Projection, Record, Any, Sequence[Change]]
+"""What one record and its event mean to one projection."""
 
 
 class Folder:
@@ -107,7 +102,7 @@ class Folder:
         self._types[record.topic] = kind
         for projection, handler in routes.get(kind, ()):
             try:
-                tasks.append(_Task(projection, record, event, tuple(handler(record, event))))
+                tasks.append((projection, record, event, tuple(handler(record, event))))
             except Exception as error:  # noqa: BLE001 - see above
                 parked.append(_parked(projection, record, error))
 
@@ -123,8 +118,8 @@ class Folder:
     async def _load(self, tasks: Iterable[_Task]) -> None:
         """Bring the rows to hand that are changed but not begun in this batch."""
         wanted: defaultdict[Table[Any], dict[Key, bool]] = defaultdict(dict)
-        for task in tasks:
-            for table, key, _, step in task.changes:
+        for _, _, _, changes in tasks:
+            for table, key, _, step in changes:
                 if key not in self._cache[table]:
                     wanted[table].setdefault(key, step is not None)
         for table, keys in wanted.items():
@@ -141,14 +136,14 @@ class Folder:
 
     async def _apply_with_care(self, tasks: Iterable[_Task], parked: list[Parked]) -> None:
         self._pages.clear()
-        for count, task in enumerate(tasks):
-            before = [(table, key, self._set_aside(table, key)) for table, key, _, _ in task.changes]
+        for count, (projection, record, event, changes) in enumerate(tasks):
+            before = [(table, key, self._set_aside(table, key)) for table, key, _, _ in changes]
             try:
-                for change in task.changes:
-                    self._change(change, task.record, task.event)
+                for change in changes:
+                    self._change(change, record, event)
             except Exception as error:  # noqa: BLE001 - see above
                 self._put_back(before)
-                parked.append(_parked(task.projection, task.record, error))
+                parked.append(_parked(projection, record, error))
             if not count % PAUSE_RECORDS:
                 await asyncio.sleep(0)
 

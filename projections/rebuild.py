@@ -8,12 +8,13 @@ and the next one begins anew. Two rebuilds of one read model at once: the later 
 After a mended fold the two may differ, and that is why one rebuilds; what differs is said, not judged.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from attrs import frozen
 
+from domain.record import Record
 from projections.applying import Applier, require_dense
 from projections.digest import Digest, Digesting, canonical
 from projections.projection import Projection
@@ -21,6 +22,7 @@ from projections.store import Feed, Mark, MarkMovedError, Snapshot, Store, Wire
 from projections.tables import Key, Table
 
 BATCH = 5_000
+_LAPS = 10
 SHOWN = 20
 """Differing keys that are listed."""
 Advanced = Callable[[int, int], None]
@@ -82,10 +84,11 @@ async def rebuild(
     """Rebuild a read model from the journal and let it take over; the follower may run meanwhile."""
     tell = advanced or _quietly
     async with store.beside(projection) as beside:
-        done = await _fill(feed, store, Applier(wire, beside), projection, batch, tell)
+        mark = (await beside.marks())[projection.name]
+        mark = await _fill(feed, store, Applier(wire, beside), {projection: mark}, batch, tell)
         async with beside.switch() as switch:
             live = await switch.live()
-            await _take(feed, Applier(wire, switch), projection, done, live.position)
+            await _take(feed, Applier(wire, switch), {projection: mark}, live.position)
             outcome = await _compared(projection, live, await switch.rebuilt())
             await switch.swap()
     tell(live.position, live.position)
@@ -93,29 +96,37 @@ async def rebuild(
 
 
 async def _fill(
-    feed: Feed, store: Rebuildable, applier: Applier, projection: Projection, batch: int, tell: Advanced
+    feed: Feed, store: Rebuildable, applier: Applier, new: Mapping[Projection, Mark], batch: int, tell: Advanced
 ) -> Mark:
-    """Take records in until the live read model is less than a batch ahead; return the mark of the new tables."""
-    mark = Mark()
-    while True:
-        upto = (await store.marks())[projection.name].position
-        tell(mark.position, max(mark.position, upto))
-        if upto - mark.position < batch:
-            return mark
-        records = await feed.read(mark.position, batch)
-        require_dense(records, mark.position)
-        await applier.apply(records, {projection: mark})
-        mark = Mark(records[-1].position, mark.generation)
+    """Take records in, lap after lap up to where the live read model is, until a lap is short; return the new mark.
+
+    Should the follower be as fast as this, laps do not get shorter: after a few it is held all the same.
+    """
+    [(projection, mark)] = new.items()
+    for _ in range(_LAPS):
+        begin, upto = mark.position, (await store.marks())[projection.name].position
+        while mark.position < upto:
+            tell(mark.position, upto)
+            records = await feed.read(mark.position, min(batch, upto - mark.position))
+            mark = await _apply(applier, projection, mark, records)
+        if upto - begin < batch:
+            break
+    return mark
 
 
-async def _take(feed: Feed, applier: Applier, projection: Projection, mark: Mark, upto: int) -> None:
+async def _take(feed: Feed, applier: Applier, new: Mapping[Projection, Mark], upto: int) -> None:
     """Apply the last records; ``MarkMovedError`` when the live read model was begun anew and is behind."""
+    [(projection, mark)] = new.items()
     if mark.position > upto:
         raise MarkMovedError(f"{projection.name} was begun anew meanwhile: nothing is left to rebuild")
     async for records in feed.scan(mark.position, upto):
-        require_dense(records, mark.position)
-        await applier.apply(records, {projection: mark})
-        mark = Mark(records[-1].position, mark.generation)
+        mark = await _apply(applier, projection, mark, records)
+
+
+async def _apply(applier: Applier, projection: Projection, mark: Mark, records: Sequence[Record]) -> Mark:
+    require_dense(records, mark.position)
+    await applier.apply(records, {projection: mark})
+    return Mark(records[-1].position, mark.generation)
 
 
 async def _compared(projection: Projection, live: Snapshot, rebuilt: Snapshot) -> Rebuilt:

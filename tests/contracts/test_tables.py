@@ -120,7 +120,7 @@ async def test_a_mark_moves_only_from_where_it_was_seen(store: Any) -> None:
     ],
 )
 async def test_what_cannot_be_stored_is_refused_whole(store: Any, row: Any) -> None:
-    """A zero byte, half a character or a number beyond 64 bits takes the rest of its batch with it; all stores agree."""
+    """A zero byte, half a character or a number beyond 64 bits takes its whole batch along; all stores agree."""
     table: Any = ORDERS if isinstance(row, OrderRow) else LIVE_STOCK
     good = order("good") if table is ORDERS else stock("good")
     with pytest.raises(RowsRefusedError):
