@@ -12,10 +12,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 import httpx
+from attrs import frozen
 
 from adapters.announce import LocalAnnouncer, NatsAnnouncer
 from adapters.clocks import SystemClock
 from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, EmbeddedServer, supervise
+from adapters.inspection import Inspected, embedded_nats_url, inspect_database, inspect_nats
 from adapters.installation import InstallationError, check, install
 from adapters.journal_postgres import PostgresJournal
 from adapters.leadership import PostgresLeadership
@@ -25,6 +27,7 @@ from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
 from api.services import Services, Settings
 from application.payments import Cashier
+from application.ports import JournalError
 from application.reactions import MONEY, SHOP
 from application.reactor import Reactor, Timekeeper
 from application.till import Till
@@ -33,6 +36,7 @@ from projections.bookmarks import StoreBookmarks, StoreParking
 from projections.catalogue import NAMES
 from projections.follow import Follower
 from projections.replay import Past
+from projections.store import StoreError
 
 RESTART_SECONDS = 1.0
 GAUGE_SECONDS = 1.0
@@ -88,6 +92,68 @@ async def _messages(settings: Settings) -> AsyncIterator[str | None]:
             log.warning("The shop sells without NATS: %s", error)
             url = None
         yield url
+
+
+class NoJournalError(Exception):
+    """There is no journal to open; one line that says what to do."""
+
+
+TROUBLES = (EmbeddedError, InstallationError, JournalError, StoreError, NoJournalError)
+"""Errors of the outside world whose message is meant for people."""
+
+
+@frozen
+class Opened:
+    """A journal that is there, and the read models beside it."""
+
+    url: str
+    journal: PostgresJournal
+    store: PostgresStore
+    wire: JsonWire
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Opened]:
+    """Open what is there, for commands that ask and do not sell; nothing is installed or upgraded."""
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(existing_database(settings))
+        await asyncio.to_thread(check, url)
+        journal, store = PostgresJournal(url), PostgresStore(url)
+        for each in (journal, store):
+            await each.open()
+            stack.push_async_callback(each.close)
+        yield Opened(url, journal, store, JsonWire())
+
+
+@asynccontextmanager
+async def existing_database(settings: Settings) -> AsyncIterator[str]:
+    """Have the PostgreSQL that was given or is in the data directory, and return its URL; none is made."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    if not (settings.data_dir / "postgres" / "data").exists():
+        raise NoJournalError(
+            f"there is no journal in {settings.data_dir}: start livetill serve first, or choose another --data-dir"
+        )
+    async with _embedded(EmbeddedPostgres(settings.data_dir / "postgres")) as url:
+        yield url
+
+
+def install_journal(url: str) -> None:
+    """Create or upgrade the journal, as a user who may create roles and schemas, and check it."""
+    install(url)
+    check(url)
+
+
+def look_at_database(url: str) -> Inspected:
+    """Return what a doctor wants to know of a database."""
+    return inspect_database(url)
+
+
+def look_at_nats(settings: Settings) -> Inspected | None:
+    """Return what a doctor wants to know of NATS; None when the one that comes along does not run."""
+    url = settings.nats_url or embedded_nats_url(settings.data_dir / "nats")
+    return None if url is None else inspect_nats(url)
 
 
 @asynccontextmanager

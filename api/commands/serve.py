@@ -1,0 +1,203 @@
+"""``livetill serve``: one process that holds the event loop, the till and everything beside it.
+
+The port is taken before anything heavy starts, so that a taken one is said at once, and handed to uvicorn as an open
+socket. A stop signal ends the live feeds, lets requests in flight finish, then closes the shop and lets the embedded
+servers go; a second one does not wait for requests. Measured against granian in docs/decisions/0006-server.md.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import rich_click as click
+from attrs import evolve
+
+from api.commands.options import servers
+from api.commands.output import say
+from api.commands.troubles import CommandError
+from api.secrets import token_secret, webhook_secret
+from api.services import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
+    from litestar import Litestar
+
+BACKLOG = 2048
+GRACE_SECONDS = 10
+
+
+@click.command("serve")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, envvar="LIVETILL_HOST", help="The address to listen on."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    envvar="LIVETILL_PORT",
+    help="The port to listen on; 0 takes a free one.",
+)
+@servers
+def serve_command(host: str, port: int, data_dir: Path, database_url: str | None, nats_url: str | None) -> None:
+    r"""Open the shop: the HTTP API, the pages and everything behind them.
+
+    Without URLs a PostgreSQL and a NATS come along and keep their data in the data directory. Several servers may share
+    a data directory or a database; each takes orders, and what needs one leader has one.
+
+    \b
+    Examples:
+      livetill serve
+      livetill serve --port 8001
+      LIVETILL_DATABASE_URL=postgresql://shop@db/shop livetill serve --host 0.0.0.0
+    """
+    with bound(host, port) as listening:
+        settings = Settings(
+            host=host,
+            port=listening.getsockname()[1],
+            data_dir=data_dir,
+            database_url=database_url or None,
+            nats_url=nats_url or None,
+        )
+        settings = evolve(settings, jwt_secret=token_secret(data_dir), webhook_secret=webhook_secret(data_dir))
+        _run(settings, listening)
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """Listen on an address; ``CommandError`` when that cannot be. Clients that come early wait in the backlog."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise CommandError(f"there is no address {host}: choose another --host ({error.strerror})") from error
+    with listening:
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError as error:
+            raise CommandError(_not_bound(host, port, error)) from error
+        yield listening
+
+
+def _not_bound(host: str, port: int, error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} on {host} is taken: stop what listens there or choose another --port"
+        case errno.EACCES:
+            return f"port {port} needs more rights than this user has: choose a --port from 1024 on"
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this machine: choose another --host"
+        case _:
+            return f"{host} port {port} cannot be listened on: {error.strerror}"
+
+
+def _run(settings: Settings, listening: socket.socket) -> None:
+    import uvloop
+
+    from api.logs import configure_logs
+
+    configure_logs()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    uvloop.run(_serve(settings, listening))
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    from api.compose import composed
+
+    with _Stopping() as stopping:
+        async with composed(settings) as services:
+            from api.app import create_app
+
+            app = create_app(services)
+            server = _server(app)
+            stopping.server(server, app)
+            say(f"livetill sells at {_url(settings)}, {_where(settings)}. Ctrl-C closes the shop.")
+            await server.serve(sockets=[listening])
+    say("The shop is closed.")
+
+
+def _server(app: "Litestar") -> "uvicorn.Server":
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Leaves signals to us: uvicorn would raise them again while the shop still has to be closed."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Capture none."""
+            yield
+
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    return Server(config)
+
+
+class _Stopping:
+    """What a stop signal does: before the server runs it ends the start, then it closes the server in good order."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._stop: Callable[[], object] = task.cancel
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.signalled = False
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._signalled)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(number)
+        return kind is asyncio.CancelledError and self.signalled
+
+    def server(self, server: "uvicorn.Server", app: "Litestar") -> None:
+        """From now on, close this server."""
+
+        async def close() -> None:
+            from api.live import close_hub
+
+            await close_hub(app)
+            server.should_exit = True
+
+        def stop() -> None:
+            if self._tasks:
+                server.force_exit = True
+            self._tasks.add(self._loop.create_task(close()))
+
+        self._stop = stop
+
+    def _signalled(self) -> None:
+        self.signalled = True
+        self._stop()
+
+
+def _url(settings: Settings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+def _where(settings: Settings) -> str:
+    if settings.database_url is None:
+        return f"data in {os.path.abspath(settings.data_dir)}"  # noqa: PTH100 - resolve() would hide a link's name
+    return f"data in the database given, secrets in {settings.data_dir.absolute()}"

@@ -1,0 +1,63 @@
+"""What a person is told when a command fails: one line that says what to do, and never a traceback.
+
+``LIVETILL_DEBUG=1`` shows the traceback as well, for whoever mends livetill.
+"""
+
+import errno
+import os
+import traceback
+
+import rich_click as click
+
+DEBUG = "LIVETILL_DEBUG"
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked; one line that says why and what to do."""
+
+
+def tell(error: BaseException) -> None:
+    """Say on standard error what went wrong."""
+    if os.environ.get(DEBUG):
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    click.echo(f"livetill: {explained(error)}", err=True)
+
+
+def explained(error: BaseException) -> str:
+    """Return one line about an error."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this"
+    if isinstance(error, _speaking()):
+        return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, OSError):
+        return _of_the_system(error)
+    said = " ".join(str(error).split())
+    return f"this should not have happened ({type(error).__name__}: {said}): set {DEBUG}=1 to see where"
+
+
+def _of_the_system(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return f"the disk is full{place}: free some space and start again"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"no permission{place}: run livetill as its owner or choose another place"
+        case errno.EMFILE | errno.ENFILE:
+            return "too many open files: raise the limit (ulimit -n) and start again"
+        case _:
+            return f"{error.strerror or error}{place}: check that the place exists and can be used"
+
+
+def _speaking() -> tuple[type[Exception], ...]:
+    """Return the errors whose message is meant for people."""
+    from api.auth import UnknownRoleError, WeakSecretError
+    from api.compose import TROUBLES
+    from api.demo.errors import DemoError
+    from api.secrets import SecretsError
+    from projections.applying import GapError
+    from projections.catalogue import UnknownProjectionError
+
+    own = (CommandError, SecretsError, DemoError, GapError, UnknownProjectionError, UnknownRoleError, WeakSecretError)
+    return (*own, *TROUBLES)

@@ -1,0 +1,105 @@
+"""The two secrets of a shop: one signs tokens, the other the payment provider's callbacks.
+
+They come from the environment, where an operator with a vault puts them, or else from files in the data directory that
+only their owner can read, made at first use. Processes that start together agree: a file is written whole beside its
+place and linked there, which only the first of them can do; all read what stands there then.
+"""
+
+import base64
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+TOKENS: Final = ("LIVETILL_SECRET", "LIVETILL_JWT_SECRET")
+WEBHOOKS: Final = ("LIVETILL_WEBHOOK_SECRET",)
+PREFIX: Final = "whsec_"
+"""How Standard Webhooks mark a secret; base64 follows."""
+_BYTES: Final = 32
+
+
+class SecretsError(Exception):
+    """A secret cannot be kept or must not be trusted; one line that says what to do."""
+
+
+def token_secret(data_dir: Path, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the secret that signs tokens."""
+    return _given(TOKENS, environment) or _kept(data_dir / "token.secret", lambda: secrets.token_urlsafe(_BYTES * 2))
+
+
+def webhook_secret(data_dir: Path, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the secret that signs the payment provider's callbacks, as Standard Webhooks write it."""
+    secret = _given(WEBHOOKS, environment) or _kept(data_dir / "webhook.secret", _new_webhook_secret)
+    if not _is_webhook_secret(secret):
+        raise SecretsError(f"{WEBHOOKS[0]} is no Standard Webhooks secret: it must be {PREFIX} and base64")
+    return secret
+
+
+def _given(names: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
+    return next((environment[name] for name in names if environment.get(name)), None)
+
+
+def _new_webhook_secret() -> str:
+    return PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    try:
+        return secret.startswith(PREFIX) and bool(base64.b64decode(secret.removeprefix(PREFIX), validate=True))
+    except ValueError:
+        return False
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """Return the secret in a file, made if there is none."""
+    try:
+        if not path.exists():
+            _write_first(path, make())
+        return _read(path)
+    except OSError as error:
+        raise SecretsError(
+            f"The secret {path} cannot be used ({error.strerror}): check the directory, or set it in the environment"
+        ) from error
+
+
+def _write_first(path: Path, secret: str) -> None:
+    """Put a secret where none is; one that another process was faster to put there stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secret + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(fresh, path)
+    except FileExistsError:
+        return
+    finally:
+        Path(fresh).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> str:
+    if path.stat().st_mode & 0o077:
+        raise SecretsError(f"Others can read the secret {path}: remove it to have a new one made, or chmod 600 it")
+    secret = path.read_text().strip()
+    if not secret:
+        raise SecretsError(f"The secret {path} is empty: remove it to have a new one made")
+    return secret
+
+
+def look_at_secrets(data_dir: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Say where each secret comes from, and make none; ``SecretsError`` when one must not be trusted."""
+    places = {"tokens": (TOKENS, data_dir / "token.secret"), "webhooks": (WEBHOOKS, data_dir / "webhook.secret")}
+    return {name: _place_of(names, path, environment) for name, (names, path) in places.items()}
+
+
+def _place_of(names: tuple[str, ...], path: Path, environment: Mapping[str, str]) -> str:
+    given = next((name for name in names if environment.get(name)), None)
+    if given is not None:
+        return f"from {given}"
+    if not path.exists():
+        return "made at first use"
+    _read(path)
+    return f"in {path}"

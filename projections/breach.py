@@ -1,0 +1,38 @@
+"""What an auditor is told when the journal is not what it must be: where, which rule, and what was found."""
+
+from attrs import frozen
+
+
+@frozen
+class Breach:
+    """The first place at which a rule does not hold."""
+
+    position: int
+    rule: str
+    found: str
+
+
+class BreachError(Exception):
+    """A rule does not hold at a position of the journal."""
+
+    def __init__(self, position: int, rule: str, found: str) -> None:
+        super().__init__(f"position {position}: {rule}: {found}")
+        self.breach = Breach(position, rule, found)
+
+
+RULES = {
+    "dense": "positions are 1, 2, 3 … without a gap",
+    "time": "no record is recorded before the one in front of it",
+    "version": "the versions of each history are 1, 2, 3 … without a gap",
+    "readable": "every record can be read, and is of its history's aggregate",
+    "fold": "every history folds through its decider",
+    "command": "a command's records stand together under one envelope, and its id is used once",
+    "causation": "what is reacted to lies before the reaction",
+    "arrival": "orders for one listing stand in the order in which they reached their till",
+    "units": "every unit is in one bucket and no bucket is negative, so nothing is sold twice",
+    "sold_out": "who was told that it is sold out had asked for more than there was",
+    "captured": "what was captured is what was due, line by line",
+    "refunds": "no more went back than had come in, line by line",
+    "commission": "shares sum to the commission, and what stands is what is due on the remaining base",
+}
+"""Every rule that is verified, by its name."""

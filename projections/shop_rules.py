@@ -1,0 +1,232 @@
+"""Rules over what the records mean: units, refusals, money in and out, commissions.
+
+Every event is folded by the decider that wrote it, and after each the state must be one that the shop allows. States
+of shows and listings stay in memory, for every later record may need them. Orders and commissions are many and short:
+the least recently used are dropped, and folded anew from the journal if something still happens to them.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from domain.commission import COMMISSION
+from domain.commission import facts as c
+from domain.commission.rules import Commission, due
+from domain.decider import Decider
+from domain.ids import kind_of
+from domain.listing import LISTING
+from domain.listing.state import Listing
+from domain.order import ORDER
+from domain.order import events as o
+from domain.order.state import Order
+from domain.presence import PRESENCE
+from domain.record import Metadata, Record, UnreadableError
+from domain.stream import STREAM
+from projections.breach import BreachError
+from projections.envelopes import EnvelopeRules, Once
+from projections.store import Wire
+
+DECIDERS: Final[Mapping[str, Decider[Any, Any, Any]]] = {
+    "stream": STREAM,
+    "listing": LISTING,
+    "order": ORDER,
+    "commission": COMMISSION,
+    "presence": PRESENCE,
+}
+PASSING: Final = ("order", "commission")
+"""Aggregates that are many, short and soon done."""
+KEPT_STATES: Final = 50_000
+_Entry = tuple[int, Any]
+"""Version and state."""
+_Route = tuple[str, str, Decider[Any, Any, Any], dict[str, _Entry]]
+"""For a topic: its aggregate, how ids of its histories begin, its decider, and where its states are."""
+
+
+class Histories(Protocol):
+    """Where a history can be read again."""
+
+    async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
+        """Return the records of each history after the given version, by history and version."""
+
+
+class ShopRules:
+    """Folds records in order of their positions; ``BreachError`` at the first that breaks a rule."""
+
+    def __init__(self, wire: Wire, journal: Histories, envelopes: EnvelopeRules, *, kept: int = KEPT_STATES) -> None:
+        self._decode, self._journal, self._envelopes, self._kept = wire.decode, journal, envelopes, kept
+        self._resident: dict[str, _Entry] = {}
+        self._passing: OrderedDict[str, _Entry] = OrderedDict()
+        self._routes: dict[str, _Route] = {}
+        self._shares: dict[tuple[str, str], list[int]] = {}
+        self._checks: dict[type, Callable[[Record, Metadata, Any, Any], None]] = {
+            o.OrderPlaced: self._placed,
+            o.OrderRefused: self._refused,
+            o.PaymentCaptured: self._captured,
+            o.RefundIssued: self._refunded,
+            c.CommissionAccrued: self._accrued,
+            c.CommissionReversed: self._revised,
+            c.CommissionAdjusted: self._revised,
+            c.CommissionLocked: self._locked,
+        }
+        self.begun = Once()
+        """Passing histories, by their first record."""
+        self.counts: dict[str, int] = dict.fromkeys((*DECIDERS, "refusals", "refunds"), 0)
+
+    async def prepare(self, records: Sequence[Record]) -> None:
+        """Have the states at hand that the next records change: keep the known ones, fold the dropped ones anew."""
+        passing, dropped = self._passing, set()
+        for record in records:
+            if record.history_id in passing:
+                passing.move_to_end(record.history_id)
+            elif record.version > 1 and kind_of(record.history_id) in PASSING:
+                dropped.add(record.history_id)
+        begun_here = {record.history_id for record in records if record.version == 1}
+        again = sorted(dropped - begun_here)
+        if again:
+            before = [r for r in await self._journal.load(dict.fromkeys(again, 0)) if r.position < records[0].position]
+            for record in before:
+                self._fold(record, self._route(record))
+
+    def trim(self) -> None:
+        """Drop the states that were not used for longest."""
+        while len(self._passing) > self._kept:
+            self._passing.popitem(last=False)
+
+    def take(self, record: Record, metadata: Metadata) -> None:
+        """Fold a record and check what it leads to."""
+        route = self._route(record)
+        kind = route[0]
+        event, state = self._fold(record, route)
+        if kind == "listing":
+            self._conserved(record, state)
+        check = self._checks.get(type(event))
+        if check is not None:
+            check(record, metadata, event, state)
+        if record.version == 1:
+            self.counts[kind] += 1
+            if kind in PASSING:
+                self.begun.note(record.history_id, record.position)
+        if self._shares and self._envelopes.between_commands:
+            (order_id, line_id), _ = self._shares.popitem()
+            raise BreachError(record.position, "commission", f"shares of line {line_id} of {order_id} are missing")
+
+    def _route(self, record: Record) -> "_Route":
+        """Return the aggregate that a record belongs to: its history and its topic must agree."""
+        route = self._routes.get(record.topic)
+        if route is None:
+            kind = record.topic.partition(".")[0]
+            if kind not in DECIDERS:
+                raise BreachError(record.position, "readable", f"the topic {record.topic} is unknown")
+            known = self._passing if kind in PASSING else self._resident
+            route = self._routes[record.topic] = (kind, f"{kind}-", DECIDERS[kind], known)
+        if not record.history_id.startswith(route[1]):
+            raise BreachError(record.position, "readable", f"{record.topic} stands in {record.history_id}")
+        return route
+
+    def _fold(self, record: Record, route: "_Route") -> tuple[Any, Any]:
+        """Return the event of a record and the state after it."""
+        history_id, version = record.history_id, record.version
+        _, _, decider, known = route
+        before, state = known.get(history_id) or (0, decider.initial)
+        if version != before + 1:
+            raise BreachError(record.position, "version", f"{history_id} goes from {before} to {version}")
+        try:
+            event = self._decode(record.topic, record.state)
+            state = decider.evolve(state, event)
+        except UnreadableError as error:
+            raise BreachError(record.position, "readable", str(error)) from error
+        except Exception as error:
+            found = f"{history_id} at version {version}: {type(error).__name__}: {error}"
+            raise BreachError(record.position, "fold", found) from error
+        known[history_id] = (version, state)
+        return event, state
+
+    def _conserved(self, record: Record, listing: Listing) -> None:
+        units = listing.units
+        available, reserved, committed = units.available, units.reserved, units.committed
+        shipped, unavailable, returned = units.shipped, units.unavailable, units.returned_to_source
+        whole = available + reserved + committed + shipped + unavailable + returned
+        least = min(available, reserved, committed, shipped, unavailable, returned)
+        if whole != units.allotted or least < 0:
+            raise BreachError(record.position, "units", f"{record.history_id} has {units}")
+
+    def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, _: Order) -> None:
+        self._envelopes.arrive(metadata, [each.listing_id for each in event.lines])
+        if sum(each.amount_minor for each in event.lines) != event.total_minor:
+            raise BreachError(record.position, "captured", f"the lines of {record.history_id} do not sum to its total")
+
+    def _refused(self, record: Record, metadata: Metadata, event: o.OrderRefused, _: Order) -> None:
+        self.counts["refusals"] += 1
+        self._envelopes.arrive(metadata, [each.listing_id for each in event.asked])
+        if event.reason == "sold_out":
+            self._sold_out(record, event)
+
+    def _sold_out(self, record: Record, event: o.OrderRefused) -> None:
+        """Count what was there as the shop does: holds whose deadline had come are for sale again."""
+        listing_id = event.facts["listing_id"]
+        _, listing = self._resident.get(listing_id, (0, LISTING.initial))
+        expired = listing.book.expired(event.ingress_at)
+        available = listing.units.available + sum(hold.quantity for _, hold in expired)
+        asked = sum(self._asked(each, listing_id) for each in event.asked)
+        if asked <= available or event.facts["available"] > available:
+            found = f"{asked} of {listing_id} were asked for, {available} were there"
+            raise BreachError(record.position, "sold_out", found)
+
+    def _asked(self, line: o.AskedLine, listing_id: str) -> int:
+        """Return how many units of a listing a line asks for, itself or as part of a look."""
+        if line.listing_id == listing_id:
+            return line.quantity
+        _, look = self._resident.get(line.listing_id, (0, LISTING.initial))
+        return sum(part.quantity * line.quantity for part in look.offer.components if part.listing_id == listing_id)
+
+    def _captured(self, record: Record, _: Metadata, event: o.PaymentCaptured, order: Order) -> None:
+        if sum(facts.captured_minor for facts in order.lines.values()) != event.amount_minor:
+            found = f"{event.amount_minor} captured for {record.history_id}, {order.due_minor} were due"
+            raise BreachError(record.position, "captured", found)
+
+    def _refunded(self, record: Record, _: Metadata, event: o.RefundIssued, order: Order) -> None:
+        self.counts["refunds"] += 1
+        over = [facts.line.line_id for facts in order.lines.values() if facts.refundable_minor < 0]
+        loose = sum(order.refunds.values()) - order.refunded_minor
+        parts = sum(each.amount_minor for each in event.allocations)
+        if over or order.refunded_minor > order.captured_minor or loose > order.orphaned_minor:
+            found = f"{record.history_id} gave back {order.refunded_minor} of {order.captured_minor}"
+            raise BreachError(record.position, "refunds", found)
+        if event.allocations and parts != event.amount_minor:
+            found = f"{event.refund_id} gives back {event.amount_minor}, its lines {parts}"
+            raise BreachError(record.position, "refunds", found)
+
+    def _accrued(self, record: Record, _: Metadata, event: c.CommissionAccrued, state: Commission) -> None:
+        whole, part = due(event.payee_id, event.rate_bps, event.shares, event.base_minor)
+        if (whole, part) != (event.commission_minor, state.amount_minor):
+            found = (
+                f"{part} of {whole} are due on {event.base_minor}, not {event.amount_minor} of {event.commission_minor}"
+            )
+            raise BreachError(record.position, "commission", found)
+        if len(event.shares) > 1:
+            self._share(record, event)
+
+    def _share(self, record: Record, event: c.CommissionAccrued) -> None:
+        """Sum the payees' shares of a line; they are accrued by one command."""
+        parts = self._shares.setdefault((event.order_id, event.line_id), [])
+        parts.append(event.amount_minor)
+        if len(parts) == len(event.shares):
+            del self._shares[event.order_id, event.line_id]
+            if sum(parts) != event.commission_minor:
+                found = f"shares {parts} of a commission of {event.commission_minor}"
+                raise BreachError(record.position, "commission", found)
+
+    def _revised(self, record: Record, _: Metadata, _event: Any, state: Commission) -> None:
+        self._stands(record, state)
+
+    def _locked(self, record: Record, _: Metadata, event: c.CommissionLocked, state: Commission) -> None:
+        if event.amount_minor != state.amount_minor:
+            found = f"{event.amount_minor} locked, {state.amount_minor} stand"
+            raise BreachError(record.position, "commission", found)
+
+    def _stands(self, record: Record, state: Commission) -> None:
+        """What stands must be what is due on the remaining base, computed from the whole and rounded once."""
+        _, part = due(state.payee_id, state.rate_bps, state.shares, state.remaining_base_minor)
+        if state.amount_minor != part or not 0 <= state.remaining_base_minor <= state.base_minor:
+            found = f"{state.amount_minor} stand, {part} are due on {state.remaining_base_minor}"
+            raise BreachError(record.position, "commission", f"{record.history_id}: {found}")
