@@ -194,7 +194,7 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
             "gauges": gauges.run,
         }
         if relay is not None:
-            jobs["relay"] = relay.run
+            jobs["relay"] = lambda: _led(leadership, "relay", relay.run)
         if isinstance(announcer, NatsAnnouncer):
             jobs["announcer"] = announcer.run
         await stack.enter_async_context(_running(jobs))
@@ -217,6 +217,12 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
             gauges=gauges.read,
             ready=gauges.problems,
         )
+
+
+async def _led(leadership: PostgresLeadership, name: str, job: Job) -> None:
+    """Do a job while this process has the lead of it; a second one would only get in its way."""
+    async with leadership.lead(name):
+        await job()
 
 
 def _caller(client: httpx.AsyncClient, settings: Settings) -> Callable[[bytes, Mapping[str, str]], Awaitable[int]]:

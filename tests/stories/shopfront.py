@@ -12,8 +12,9 @@ from pathlib import Path
 from socket import socket
 from typing import Any
 
+import aiohttp
 import httpx
-from attrs import define, field
+from attrs import define, field, frozen
 
 from api.auth import issue
 
@@ -35,7 +36,7 @@ def livetill(
 ) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "api.cli", *arguments],
+        [sys.executable, "-m", "api", *arguments],
         env=environment() | dict(env or {}),
         capture_output=True,
         text=True,
@@ -65,7 +66,7 @@ class Server:
 
     def start(self) -> "Server":
         """Start it and wait until it is ready to sell."""
-        command = [sys.executable, "-m", "api.cli", "serve", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", "api", "serve", "--port", str(self.port), "--data-dir", str(self.data_dir)]
         with (self.data_dir / f"serve-{self.port}.log").open("ab") as log:
             self.process = subprocess.Popen([*command, *self.options], env=environment(), stdout=log, stderr=log)
         self.wait()
@@ -110,8 +111,9 @@ def serving(data_dir: Path, servers: int = 1, *options: str) -> Iterator[list[Se
     """Run servers on one data directory for as long as the block lasts."""
     running: list[Server] = []
     try:
-        for _ in range(servers):
-            running.append(Server(data_dir, options=options).start())
+        running += [Server(data_dir, options=options) for _ in range(servers)]
+        for server in running:
+            server.start()
         yield running
     finally:
         for server in reversed(running):
@@ -178,21 +180,31 @@ class Client:
             records += page["records"]
 
 
+@frozen
+class Answer:
+    """What a buyer was told."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
 @define
 class Buyers:
     """Many who order at once; remembers what each was told."""
 
     stream_id: str
     listing_id: str
-    told: dict[str, httpx.Response] = field(factory=dict)
+    told: dict[str, "Answer"] = field(factory=dict)
     """By key: the first answer that reached the buyer."""
 
-    async def one(self, client: httpx.AsyncClient, url: str, name: str, key: str) -> httpx.Response:
+    async def one(self, session: aiohttp.ClientSession, url: str, name: str, key: str) -> "Answer":
         """Order one unit under a key."""
         body = {"stream_id": self.stream_id, "lines": [{"listing_id": self.listing_id, "quantity": 1}]}
         token = issue("buyer", name, 3600, SECRET)
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
-        return await client.post(f"{url}/v1/orders", json=body, headers=headers)
+        async with session.post(f"{url}/v1/orders", json=body, headers=headers) as response:
+            return Answer(response.status, await response.json(content_type=None), dict(response.headers))
 
 
 async def eventually(check: Any, seconds: float = 30.0) -> Any:

@@ -1,0 +1,5 @@
+"""``python -m api`` is ``livetill``."""
+
+from api.cli import main
+
+raise SystemExit(main())
