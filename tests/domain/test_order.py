@@ -245,7 +245,8 @@ def test_units_taken_out_before_paying_lower_what_is_due() -> None:
     fewer: list[o.Event] = [order_placed(three_for_1000()), o.LineCancelled("cancel-1", "1", 1)]
     given(ORDER, order_placed(three_for_1000())).when(cancel_line()).then(o.LineCancelled("cancel-1", "1", 1))
     given(ORDER, *fewer).when(capture_payment(amount_minor=ODD)).refused(Invalid, field="amount_minor")
-    given(ORDER, *fewer).when(capture_payment(amount_minor=666)).leaves({"captured_minor": 666})
+    paid = given(ORDER, *fewer).when(capture_payment(amount_minor=666)).leaves({"captured_minor": 666})
+    paid.gives(lambda order: order.lines["1"].captured_minor, 666)
 
 
 def test_units_taken_out_after_paying_are_refunded_without_losing_a_cent() -> None:

@@ -153,6 +153,16 @@ def test_an_empty_map_is_never_written_into() -> None:
     assert (len(emptied), dict(left.items())) == (0, {1: 1})
 
 
+def test_the_shared_empty_map_keeps_nothing_alive() -> None:
+    """It would hold every listing's reservations for ever if it remembered what was made of it."""
+    gc.collect()
+    before = sum(isinstance(each, Map) for each in gc.get_objects())
+    for number in range(100):
+        SHARED.set(number, number).set(number + 1, number)
+    gc.collect()
+    assert sum(isinstance(each, Map) for each in gc.get_objects()) <= before
+
+
 def test_a_map_may_be_changed_while_it_is_walked() -> None:
     """The walk is over the version it started from."""
     found = Map({n: n for n in range(5)})
