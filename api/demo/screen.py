@@ -1,0 +1,67 @@
+"""What people see while a demo runs: a progress bar on a terminal, a line a show elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from attrs import define, field
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from api.demo.plan import Show
+
+
+@define
+class Screen:
+    """Shows progress on a console; with ``--json`` that is standard error, for standard output is the document's."""
+
+    console: Console
+    _progress: Progress = field(init=False)
+    _task: TaskID | None = None
+    _began: float = field(factory=time.monotonic)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the bar; on anything but a terminal it stays invisible."""
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+
+    def say(self, line: str) -> None:
+        """Write a line."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def shows(self) -> Iterator[None]:
+        """Have the bar on the screen."""
+        with self._progress:
+            yield
+
+    def begin(self, number: int, of: int, show: Show) -> None:
+        """Announce a show: its listings and its orders are what is counted."""
+        orders = len(show.steps)
+        title = f"Show {number} of {of}: {show.day.day} {show.day:%B %Y}, {show.host.host_id}"
+        if not self.console.is_terminal:
+            self.say(f"{title}: {len(show.offerings):,} listings, {orders:,} orders and cancellations")
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(title, total=len(show.offerings) + orders)
+
+    def advance(self) -> None:
+        """Count one thing done."""
+        if self._task is not None:
+            self._progress.advance(self._task)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say what is waited for."""
+        if not self.console.is_terminal:
+            self.say(f"{what} …")
+            yield
+            return
+        with self.console.status(what):
+            yield
