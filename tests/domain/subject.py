@@ -25,7 +25,7 @@ QUICK: Final = settings(
 )
 """For every run of the suite: all of it within seconds."""
 
-THOROUGH: Final = settings(QUICK, max_examples=2000, stateful_step_count=120)
+THOROUGH: Final = settings(QUICK, max_examples=1000, stateful_step_count=100)
 """For ``make test-slow``."""
 
 settings.register_profile("thorough", THOROUGH)
