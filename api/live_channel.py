@@ -165,8 +165,9 @@ class Channel:
             for part in row.components:
                 self.looks[part.listing_id].add(row.listing_id)
 
-    def show_all(self, now: datetime) -> None:
+    def show_all(self, now: datetime, moment: float) -> None:
         """Show all listings as they stand."""
+        self._timed_at = self._told_at = moment
         for row in self.rows.values():
             self._change(row, now)
 
@@ -205,7 +206,9 @@ class Channel:
             self.recent.popleft()
 
 
-async def open_channel(tables: Tables, stream_id: StreamId, position: int, now: datetime) -> Channel | None:
+async def open_channel(
+    tables: Tables, stream_id: StreamId, position: int, now: datetime, moment: float
+) -> Channel | None:
     """Load a show whose read models hold ``position``; None when there is no such show."""
     show = await stream(tables, stream_id)
     if show is None:
@@ -214,7 +217,7 @@ async def open_channel(tables: Tables, stream_id: StreamId, position: int, now: 
     totals = await totals_of(tables, stream_id)
     channel = Channel(stream_id, show.currency, FrameLog(position), stream_shape(show), show.pins, totals)
     channel.take(Fresh(stock.rows))
-    channel.show_all(now)
+    channel.show_all(now, moment)
     channel.boards = await channel.ranked(tables)
     return channel
 

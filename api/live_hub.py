@@ -145,7 +145,8 @@ class Hub:
         if not await self._services.wait_for(self._position, CAUGHT_UP_SECONDS):
             raise OverloadedError
         tables, now = self._services.tables, self._services.till.now()
-        channel = await open_channel(tables, stream_id, self._position, now)
+        moment = asyncio.get_running_loop().time()
+        channel = await open_channel(tables, stream_id, self._position, now, moment)
         if channel is None:
             raise NotFound("stream", stream_id)
         self._channels[stream_id] = channel

@@ -65,7 +65,7 @@ def encoded(told: Sequence[Told], before: int, position: int) -> Iterator[Part]:
     """Encode what is told between two positions.
 
     Only the last figure carries the new position: a connection that breaks between two of them makes the client come
-    back for both.
+    back for both. Figures that change by time, with no record behind them, may be told again to who is at the position.
     """
     reached = before
     for index, each in enumerate(told):
@@ -73,13 +73,8 @@ def encoded(told: Sequence[Told], before: int, position: int) -> Iterator[Part]:
             reached = each.position
         elif index == len(told) - 1:
             reached = position
-        yield Part(event(each.name, reached, each.data), each.position is not None, _unseen_below(each, position))
-
-
-def _unseen_below(told: Told, position: int) -> int:
-    if told.position is not None:
-        return told.position
-    return position if told.adds_up else position + 1
+        unseen_below = each.position or position + (before == position and not each.adds_up)
+        yield Part(event(each.name, reached, each.data), each.position is not None, unseen_below)
 
 
 class FrameLog:

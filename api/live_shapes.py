@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from api.views import component_views, discount_views, window_view
 from domain.ids import ListingId
 from domain.listing.offer import best_quote
 from projections.leaderboards import StandingRow
@@ -31,14 +32,15 @@ def available_of(row: StockRow, rows: Mapping[ListingId, StockRow]) -> int:
 
 
 def listing_shape(row: StockRow, available: int, now: datetime) -> Shape:
-    """Show a listing as it stands at an instant: where its units are, what one costs, when it sells."""
-    quote = best_quote(row.price_minor, row.discounts, now, lambda _: True)
-    discount = next((each for each in row.discounts if each.discount_id == quote.discount_id), None)
+    """Show a listing as it stands at an instant, with the same members as where stock is asked for, and a quote."""
     return {
         "listing_id": row.listing_id,
         "sku": row.sku,
         "title": row.title,
         "status": row.status(now),
+        "price": money(row.price_minor, row.currency),
+        "quote": quote_shape(row, now),
+        "window": window_view(row.window, now),
         "allotted": row.allotted,
         "available": available,
         "reserved": row.reserved,
@@ -46,25 +48,16 @@ def listing_shape(row: StockRow, available: int, now: datetime) -> Shape:
         "shipped": row.shipped,
         "unavailable": row.unavailable,
         "returned_to_source": row.returned_to_source,
-        "price": money(quote.unit_price_minor, row.currency),
-        "list_price": money(row.price_minor, row.currency),
-        "discount_ends_at": discount.ends_at if discount else None,
         "purchase_limit": row.purchase_limit,
-        "components": [{"listing_id": part.listing_id, "quantity": part.quantity} for part in row.components],
-        "window": window_shape(row, now),
+        "discounts": discount_views(row.discounts),
+        "components": component_views(row.components),
     }
 
 
-def window_shape(row: StockRow, now: datetime) -> Shape:
-    """Show a listing's period of sale; ``draft`` when none was ever planned."""
-    window = row.window
-    return {
-        "number": row.window_number,
-        "state": window.phase(now).value if window else "draft",
-        "opens_at": row.opens_at,
-        "closes_at": row.closes_at,
-        "countdown_seconds": row.countdown_seconds,
-    }
+def quote_shape(row: StockRow, now: datetime) -> Shape:
+    """Show what a unit costs at an instant, for a buyer whom no discount's limit keeps out."""
+    quote = best_quote(row.price_minor, row.discounts, now, lambda _: True)
+    return {**money(quote.unit_price_minor, row.currency), "discount_id": quote.discount_id}
 
 
 def stream_shape(row: StreamRow) -> Shape:

@@ -5,10 +5,10 @@ this server and nothing is written into the page's HTML, so the content policy a
 a browser keeps them and asks by ETag whether they changed.
 """
 
-import mimetypes
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Any, Final
 
 from attrs import frozen
@@ -37,6 +37,7 @@ HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+MEDIA_TYPES: Final = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 SHOWS: Final = 60
 """Shows of the day that a page offers."""
 _FOR_NOW: Final = {"Cache-Control": "public, max-age=1"}
@@ -59,9 +60,7 @@ def _read() -> Mapping[str, File]:
 
 
 def _file(name: str, data: bytes) -> File:
-    media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    charset = "" if media_type.startswith("image/") else "; charset=utf-8"
-    return File(data, media_type + charset, f'"{sha256(data).hexdigest()[:32]}"')
+    return File(data, MEDIA_TYPES[PurePath(name).suffix], f'"{sha256(data).hexdigest()[:32]}"')
 
 
 FILES: Final = _read()

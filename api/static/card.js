@@ -9,7 +9,8 @@ const FEW = 10;
 /** Say where a listing stands now: the recorded times decide, whatever was announced. */
 export function standing(listing, now) {
   const { window: period, status } = listing;
-  if (status === "withdrawn" || status === "draft") return status;
+  if (status === "withdrawn") return status;
+  if (!period) return "draft";
   const [opens, closes] = [Date.parse(period.opens_at), period.closes_at ? Date.parse(period.closes_at) : Infinity];
   if (period.state === "closed" || now >= closes) return "closed";
   if (now < opens) return now >= opens - period.countdown_seconds * 1000 ? "countdown" : "scheduled";
@@ -19,7 +20,7 @@ export function standing(listing, now) {
 
 const OVER = new Set(["closed", "withdrawn"]);
 const TAGS = {
-  draft: "Not on sale yet",
+  draft: "Not on sale",
   scheduled: "Coming up",
   countdown: "Opens soon",
   in_checkout: "All in checkout",
@@ -51,10 +52,10 @@ export class Card {
     this.#clock(state, listing, now);
   }
 
-  #prices({ price, list_price: full }) {
-    const reduced = price.amount_minor < full.amount_minor;
-    this.#text("price", money(price));
-    this.#text("was", reduced ? money(full) : "");
+  #prices({ quote, price }) {
+    const reduced = quote.amount_minor < price.amount_minor;
+    this.#text("price", money(quote));
+    this.#text("was", reduced ? money(price) : "");
     this.#data("reduced", String(reduced));
   }
 
@@ -75,7 +76,8 @@ export class Card {
   }
 
   #clock(state, { window: period }, now) {
-    const until = { scheduled: period.opens_at, countdown: period.opens_at, open: period.closes_at, in_checkout: period.closes_at }[state];
+    const ends = { scheduled: "opens_at", countdown: "opens_at", open: "closes_at", in_checkout: "closes_at" }[state];
+    const until = ends && period[ends];
     const left = until ? Date.parse(until) - now : Infinity;
     const counts = left < SOON_MS;
     const label = state === "open" || state === "in_checkout" ? "Closes" : "Opens";

@@ -6,9 +6,10 @@ import { count } from "./format.js";
 
 const PAGE = matchMedia("(min-width: 62rem)").matches ? 48 : 12; // On a phone more than listings is to be reached.
 const SORT_EVERY_MS = 4_000;
+const FEW = 6; // are found without looking for them.
 const byName = new Intl.Collator();
 const HALF_LIFE_MS = 20_000;
-const RANKS = { countdown: 0, open: 1, in_checkout: 2, scheduled: 3, sold_out: 4, draft: 5, closed: 6, withdrawn: 7 };
+const RANKS = { countdown: 0, open: 1, in_checkout: 2, scheduled: 3, sold_out: 4, closed: 5, draft: 6, withdrawn: 7 };
 
 export class Listings {
   #listings = new Map();
@@ -136,6 +137,7 @@ export class Listings {
   #say(shown) {
     const hidden = this.#order.length - shown;
     this.page.count.textContent = this.#listings.size ? count(this.#listings.size) : "";
+    this.page.filter.hidden = this.#listings.size <= FEW;
     this.page.more.hidden = hidden <= 0;
     this.page.more.textContent = `Show ${count(Math.min(PAGE, hidden))} more of ${count(hidden)}`;
     const nothing = this.page.filter.value ? "Nothing by that name or SKU in this show." : "Nothing is offered in this show yet.";

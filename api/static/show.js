@@ -72,7 +72,7 @@ const nameOf = (data) => data.title ?? listings.get(data.listing_id)?.title ?? "
 function present(stream) {
   show = stream;
   const words = { live: "Live", interrupted: "Paused", ended: "Ended", scheduled: "Soon", cancelled: "Cancelled" };
-  byId("badge").dataset.status = stream.status;
+  document.body.dataset.status = byId("badge").dataset.status = stream.status;
   byId("badge").textContent = words[stream.status] ?? stream.status;
   byId("title").textContent = stream.title;
   document.title = `${stream.title} · livetill`;

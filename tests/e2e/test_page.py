@@ -1,0 +1,127 @@
+"""The first page in a real browser, on a real server over a shop in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from application import commands as c
+from domain.listing import commands as lc
+from domain.listing.offer import Discount
+from domain.stream.events import EndReason
+from tests.api.watching import Theatre, theatre
+from tests.e2e.browser import browser
+from tests.rehearsal import LISTING, STREAM
+
+pytestmark = pytest.mark.slow
+
+
+@asynccontextmanager
+async def serving(house: Theatre, port: int = 0) -> AsyncIterator[int]:
+    """Serve the application on a port; any that is free when none is given."""
+    config = uvicorn.Config(house.app, port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield int(server.servers[0].sockets[0].getsockname()[1])
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[Theatre]:
+    """A show on air with one listing of ten units."""
+    async with theatre() as running:
+        await running.shop.go_live()
+        await running.shop.offer(10)
+        yield running
+
+
+async def test_the_page_follows_a_show_from_sale_to_sold_out(house: Theatre, tmp_path: Path) -> None:
+    """Stock falls as orders come, holds are shown as such, and only paid units are gone for good."""
+    await house.shop.do(c.PinListing(STREAM, LISTING))
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until("document.querySelector('.left-text')?.textContent === '10 left'")
+        assert (await tab.text("h1"), await tab.text("#badge")) == ("A show", "Live")
+        assert await tab.text("#featured .price") == "€19.99"
+        await house.shop.order("order-1", 3)
+        await tab.until("document.querySelector('.left-text').textContent === '7 left'")
+        assert await tab.text(".holds") == "3 in checkout"
+        await house.shop.order("order-2", 7, buyer="buyer-2")
+        await tab.until("document.querySelector('.card').dataset.state === 'in_checkout'")
+        await tab.until("document.querySelector('#announcer').textContent.includes('all in checkout')")
+        await house.shop.pay("order-1")
+        await house.shop.pay("order-2")
+        await tab.until("document.querySelector('.card').dataset.state === 'sold_out'")
+        await tab.until("document.querySelector('#gmv').textContent === '€199.90'")
+        await tab.until("document.querySelector('#board .who')?.textContent === 'A product'")
+        await house.shop.do(c.EndStream(STREAM, EndReason.HOST))
+        await tab.until("document.querySelector('#badge').textContent === 'Ended'")
+        assert tab.complaints == []
+
+
+async def test_a_countdown_runs_by_the_tills_clock(house: Theatre, tmp_path: Path) -> None:
+    """The till lives in another year than this machine: what counts is its time."""
+    opens_at = house.shop.clock.now() + timedelta(seconds=90)
+    await house.shop.do(c.CloseWindow(LISTING))
+    await house.shop.do(c.OpenWindow(LISTING, opens_at + timedelta(hours=3), countdown_seconds=90))
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/shows/{STREAM}")
+        await tab.until("/^1:[0-3][0-9]$/.test(document.querySelector('.clock-time')?.textContent)")
+        assert await tab.text(".clock-label") == "Opens in"
+        assert tab.complaints == []
+
+
+async def test_a_discount_strikes_the_list_price_through(house: Theatre, tmp_path: Path) -> None:
+    """Both prices are shown, in the show's currency."""
+    now = house.shop.clock.now()
+    discount = Discount("flash", now, now + timedelta(hours=1), price_minor=1500)
+    await house.shop.do(c.Tell(LISTING, lc.ScheduleDiscount(discount)))
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until("document.querySelector('.price')?.textContent === '€15.00'")
+        assert await tab.text("s.was") == "€19.99"
+
+
+async def test_the_page_comes_back_by_itself_and_says_so(house: Theatre, tmp_path: Path) -> None:
+    """When the server is gone the page tells, and when it is back it shows what happened meanwhile."""
+    async with browser(tmp_path) as tab:
+        async with serving(house) as port:
+            await tab.open(f"http://127.0.0.1:{port}/")
+            await tab.until("document.querySelector('#link').dataset.state === 'live'")
+        await tab.until("document.querySelector('#link').dataset.state === 'reconnecting'")
+        assert "trying again" in await tab.text("#link-text")
+        await house.shop.order("order-1", 4)
+        async with serving(house, port):
+            await tab.until("document.querySelector('.left-text').textContent === '6 left'")
+            assert await tab.value("document.querySelector('#link').dataset.state") == "live"
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+async def test_a_thousand_listings_fit_every_screen(house: Theatre, tmp_path: Path, width: int) -> None:
+    """Nothing is wider than the screen, few cards are made, and any listing is found by a few letters."""
+    for number in range(1_000):
+        await house.shop.offer(5, listing_id=f"listing-n{number}")
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/", width=width)
+        await tab.until("document.querySelector('#count').textContent === '1,001'")
+        assert await tab.value("document.querySelectorAll('.card').length") <= 48
+        assert await tab.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        typed = "filter.value = 'sku-listing-n777'; filter.dispatchEvent(new Event('input'))"
+        await tab.value(f"(() => {{ const filter = document.querySelector('#filter'); {typed}; }})()")
+        assert await tab.value("document.querySelectorAll('#listings .card').length") == 1
+
+
+async def test_a_show_that_is_not_there_is_said_to_be_so(house: Theatre, tmp_path: Path) -> None:
+    """A wrong address ends in a sentence and not in a spinner."""
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/shows/stream-none")
+        await tab.until("document.querySelector('h1').textContent === 'There is no such show'")
