@@ -1,6 +1,7 @@
 """The HTTP application: every endpoint, the problems they end in, and what is observed around them."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from api import health, listings, live, openapi, orders, pages, payments, reads, streams
+from api.answers import Answer
 from api.auth import Authenticator
-from api.edge import LARGEST_BODY, Answer, Edge
+from api.edge import Edge
 from api.logs import Observed, RequestMetrics
 from api.problems import InternalFault, encoded, headers_of, refusal_of, status_of
+from api.reading import LARGEST_BODY
 from api.services import Services
 
 Hook = Callable[[], Awaitable[None]]
@@ -68,8 +71,14 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
     return Response(encoded(refused), status_code=status_of(refused.name), media_type=media_type, headers=headers)
 
 
+@cache
+def description() -> bytes:
+    """Return the API's description, OpenAPI 3.1; it is the same for every shop."""
+    return openapi.document(ENDPOINTS, _version())
+
+
 def _description() -> HTTPRouteHandler:
-    body = openapi.document(ENDPOINTS, _version())
+    body = description()
 
     @get("/schema/openapi.json")
     async def describe(request: Request[Any, Any, Any]) -> ASGIApp:  # noqa: ARG001 - Litestar wants what it knows

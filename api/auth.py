@@ -131,6 +131,7 @@ class Authenticator:
 
 def _principal(claims: dict[str, Any]) -> Principal:
     role, subject = claims["role"], claims["sub"]
-    if role not in set(Role) or not PSEUDONYM.fullmatch(subject):
+    known = isinstance(role, str) and role in set(Role)
+    if not known or not PSEUDONYM.fullmatch(subject):
         raise Unauthenticated("the token's role or subject is unknown")
     return Principal(Role(role), subject)

@@ -1,66 +1,42 @@
 """What clients send: the shape of every body, checked before anything is decided.
 
-What is not listed is refused, so that a misspelt field is an error and not a default. Texts hold no control characters
-(PostgreSQL cannot store a zero byte), numbers fit into what every JSON reader holds exactly, and every time has its
-offset. Whether a request makes sense is the domain's business.
+What is not listed is refused, so that a misspelt field is an error and not a default. Whether a request makes sense is
+the domain's business.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from api.fields import (
+    MAX_LINES,
+    MAX_QUANTITY,
+    PLAIN,
+    Amount,
+    Body,
+    Count,
+    Currency,
+    Instant,
+    Line,
+    LineNumber,
+    ListingName,
+    Name,
+    OrderName,
+    Quantity,
+    Rate,
+    Reason,
+    Seconds,
+    StreamName,
+    Text,
+    Token,
+    Units,
+    utc,
+)
 from domain.listing.offer import Discount
 from domain.money import BPS, MAX_MINOR
 from domain.refusal import Invalid
 from domain.terms import MAX_HOLD_DAYS, MAX_SHARES, Share, Terms
-
-END = r"(?!\n)$"
-"""The very end: alone, ``$`` would let a last newline through."""
-MAX_QUANTITY = 10**9
-MAX_LINES = 1000
-MAX_SECONDS = 604_800
-EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-
-EXAMPLE_LISTING = "listing-0198c5d2a0007b1e8f3a5c6d7e8f9a0b"
-
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}" + END, max_length=64, examples=["host-7f3a"])]
-"""A pseudonym that the client gives: of a host, buyer, brand or payee."""
-StreamName = Annotated[str, Meta(pattern=r"^stream-[A-Za-z0-9_-]{1,57}" + END, max_length=64)]
-ListingName = Annotated[
-    str, Meta(pattern=r"^listing-[A-Za-z0-9_-]{1,56}" + END, max_length=64, examples=[EXAMPLE_LISTING])
-]
-OrderName = Annotated[str, Meta(pattern=r"^order-[A-Za-z0-9_-]{1,58}" + END, max_length=64)]
-LineNumber = Annotated[str, Meta(pattern=r"^[0-9]{1,6}" + END, max_length=6, examples=["1"])]
-_PLAIN = r"^[^\u0000-\u001f\u007f]*" + END
-Line = Annotated[str, Meta(pattern=_PLAIN, min_length=1, max_length=200, examples=["Red scarf"])]
-Text = Annotated[str, Meta(pattern=r"^[^\u0000]*$", min_length=1, max_length=2000)]
-Reason = Annotated[str, Meta(pattern=_PLAIN, min_length=1, max_length=200, examples=["goodwill"])]
-Token = Annotated[str, Meta(pattern=r"^[!-~]+" + END, min_length=1, max_length=255, examples=["tok_ok"])]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}" + END, max_length=3, examples=["EUR"])]
-Amount = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
-Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
-Units = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
-Rate = Annotated[int, Meta(ge=0, le=BPS)]
-Seconds = Annotated[int, Meta(ge=0, le=MAX_SECONDS)]
-Count = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
-Instant = Annotated[datetime, Meta(tz=True, examples=["2030-06-01T20:00:00Z"])]
-
-
-class Body(Struct, forbid_unknown_fields=True, frozen=True):
-    """Refuses what it does not know."""
-
-    def __post_init__(self) -> None:
-        """Refuse times beyond any show, with which nothing could be computed."""
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if isinstance(value, datetime) and not EARLIEST <= value < LATEST:
-                raise ValueError(f"{name} must be between {EARLIEST:%Y} and {LATEST:%Y}")
-
-
-def utc(instant: datetime) -> datetime:
-    """Return an instant in UTC."""
-    return instant.astimezone(UTC)
 
 
 class NoBody(Body, frozen=True):
@@ -95,7 +71,7 @@ class TermsBody(Body, frozen=True):
 
     rate_bps: Rate
     hold_days: Annotated[int, Meta(ge=0, le=MAX_HOLD_DAYS)]
-    shares: Annotated[list[ShareBody], Meta(max_length=MAX_SHARES)] = []
+    shares: Annotated[tuple[ShareBody, ...], Meta(max_length=MAX_SHARES)] = ()
 
     def terms(self) -> Terms:
         """Return the terms as the domain knows them."""
@@ -197,7 +173,7 @@ class ComponentBody(Body, frozen=True):
 class CreateListingBody(Body, frozen=True):
     """A product to offer. Without ``opens_at`` it is a draft; a look names its components and has no allotment."""
 
-    sku: Annotated[str, Meta(pattern=_PLAIN, min_length=1, max_length=64, examples=["SCARF-RED"])]
+    sku: Annotated[str, Meta(pattern=PLAIN, min_length=1, max_length=64, examples=["SCARF-RED"])]
     title: Line
     price: MoneyBody
     allotment: Units = 0
@@ -207,7 +183,7 @@ class CreateListingBody(Body, frozen=True):
     purchase_limit: Quantity | None = None
     hold_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
     discount: DiscountBody | None = None
-    components: Annotated[list[ComponentBody], Meta(max_length=50)] = []
+    components: Annotated[tuple[ComponentBody, ...], Meta(max_length=50)] = ()
 
 
 class OpenBody(Body, frozen=True):
@@ -317,7 +293,7 @@ class PaymentNews(Struct, frozen=True):
     order_id: OrderName
     amount_minor: Amount
     currency: Currency
-    reason: Annotated[str, Meta(pattern=_PLAIN, max_length=200)] = ""
+    reason: Annotated[str, Meta(pattern=PLAIN, max_length=200)] = ""
 
 
 class WebhookBody(Struct, frozen=True):
@@ -325,80 +301,3 @@ class WebhookBody(Struct, frozen=True):
 
     type: Annotated[str, Meta(min_length=1, max_length=100, examples=["payment.succeeded"])]
     data: Any
-
-
-# query strings
-
-Limit = Annotated[int, Meta(ge=1, le=500)]
-Cursor = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,512}" + END, max_length=512)]
-Position = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
-AsOf = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=40,
-        pattern=r"^[0-9TZtz:.+ -]+" + END,
-        description="A position of the journal, or a time in RFC 3339: the answer as it was then.",
-        examples=["42", "2030-06-01T20:00:00Z"],
-    ),
-]
-MinPosition = Annotated[
-    int,
-    Meta(ge=0, le=MAX_MINOR, description="A position that the answer must know of; waits up to 5 seconds for it."),
-]
-
-
-class ReadQuery(Body, frozen=True):
-    """When the answer is to be of."""
-
-    as_of: AsOf | None = None
-    min_position: MinPosition | None = None
-
-
-class PageQuery(ReadQuery, frozen=True):
-    """Which part of a long answer."""
-
-    limit: Limit = 100
-    cursor: Cursor | None = None
-
-
-class StreamsQuery(PageQuery, frozen=True):
-    """Which shows."""
-
-    status: Literal["scheduled", "live", "interrupted", "ended", "cancelled", "running"] | None = None
-
-
-class OrdersQuery(PageQuery, frozen=True):
-    """Whose orders, or of which show."""
-
-    stream_id: StreamName | None = None
-    buyer_id: Name | None = None
-
-
-class BoardQuery(ReadQuery, frozen=True):
-    """What the board ranks by; units without a word."""
-
-    metric: Literal["units", "gmv", "net_gmv", "gpm"] = "units"
-    limit: Limit = 10
-    cursor: Cursor | None = None
-
-
-class PayoutQuery(ReadQuery, frozen=True, kw_only=True):
-    """Whose payouts, in which currency."""
-
-    payee_id: Name
-    currency: Currency
-
-
-class CommissionsQuery(PageQuery, frozen=True):
-    """Of which order, or of whom."""
-
-    order_id: OrderName | None = None
-    payee_id: Name | None = None
-
-
-class JournalQuery(Body, frozen=True):
-    """Records after a position."""
-
-    after: Position = 0
-    limit: Limit = 100

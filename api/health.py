@@ -17,7 +17,9 @@ from litestar.types import ASGIApp
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from api.edge import Answer, Ask, answer, read
+from api.answers import Answer, answer
+from api.ask import Ask
+from api.edge import read
 from api.services import Services
 
 UNREADY: Final = 503

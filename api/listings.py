@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from api import access, bodies, idempotency
-from api.edge import Answer, Ask, Seen, answer, read, write
+from api import access, bodies, idempotency, params
+from api.answers import Answer, answer
+from api.ask import Ask, Seen
+from api.edge import read, write
+from api.fields import utc
 from api.views import ListingView, listing_view, told
 from application import commands as c
 from domain.listing import commands as listing
@@ -34,8 +37,8 @@ async def create_listing(ask: Ask, body: bodies.CreateListingBody) -> Answer[Lis
 
 def _period(body: bodies.CreateListingBody) -> c.Period | None:
     if body.opens_at is not None:
-        closes_at = None if body.closes_at is None else bodies.utc(body.closes_at)
-        return c.Period(bodies.utc(body.opens_at), closes_at, body.countdown_seconds)
+        closes_at = None if body.closes_at is None else utc(body.closes_at)
+        return c.Period(utc(body.opens_at), closes_at, body.countdown_seconds)
     if body.closes_at is not None or body.countdown_seconds:
         raise Invalid("opens_at", "is needed for closes_at and countdown_seconds; without them it is a draft")
     return None
@@ -66,7 +69,7 @@ def _reference(ask: Ask, given: str | None) -> str:
 async def open_listing(ask: Ask, body: bodies.OpenBody) -> Answer[ListingView]:
     """Open the window now, or start the countdown to it."""
     found = await ask.listing(access.runs)
-    closes_at = None if body.closes_at is None else bodies.utc(body.closes_at)
+    closes_at = None if body.closes_at is None else utc(body.closes_at)
     return await _edit(ask, c.OpenWindow(found.id, closes_at, body.countdown_seconds))
 
 
@@ -80,7 +83,7 @@ async def close_listing(ask: Ask) -> Answer[ListingView]:
 async def extend_listing(ask: Ask, body: bodies.ExtendBody) -> Answer[ListingView]:
     """Let the window close later than was said; viewers see it."""
     found = await ask.listing(access.runs)
-    return await _tell(ask, found, listing.ExtendWindow(bodies.utc(body.closes_at), ask.now))
+    return await _tell(ask, found, listing.ExtendWindow(utc(body.closes_at), ask.now))
 
 
 @write(
@@ -134,19 +137,19 @@ async def allot_stock(ask: Ask, body: bodies.AllotBody) -> Answer[ListingView]:
 async def return_allotment(ask: Ask, body: bodies.AllotBody) -> Answer[ListingView]:
     """Take units back that nobody holds."""
     found = await ask.listing(access.owns)
-    return await _tell(ask, found, listing.ReturnAllotment(body.quantity, _reference(ask, body.reference)))
+    return await _tell(ask, found, listing.ReturnAllotment(body.quantity, _reference(ask, body.reference), ask.now))
 
 
 @write("/v1/listings/{listing_id:str}/adjust", roles=access.OWNERS, edits=True, refusals=STOCK)
 async def adjust_stock(ask: Ask, body: bodies.AdjustBody) -> Answer[ListingView]:
     """Correct a count; cutting below what is promised must be forced, and says whose orders it breaks."""
     found = await ask.listing(access.owns)
-    adjusted = listing.AdjustStock(body.delta, body.reason, _reference(ask, body.reference), body.force)
+    adjusted = listing.AdjustStock(body.delta, body.reason, _reference(ask, body.reference), ask.now, body.force)
     return await _tell(ask, found, adjusted)
 
 
 @read("/v1/listings/{listing_id:str}", roles=None)
-async def get_listing(ask: Ask, query: bodies.ReadQuery) -> Answer[ListingView]:
+async def get_listing(ask: Ask, query: params.ReadQuery) -> Answer[ListingView]:
     """Return a listing, now or as of any position; its status is judged at the time of the request."""
     found, position = await ask.of(await ask.listing(), "listing", query)
     return answer(listing_view(found.id, found.state, found.version, position, ask.now), version=found.version)

@@ -2,19 +2,13 @@
 
 from typing import Any
 
-from api import access, bodies, idempotency
+from api import access, bodies, idempotency, params
+from api.answers import Answer, answer
+from api.ask import Ask
 from api.auth import Role
-from api.edge import Answer, Ask, Key, answer, read, write
-from api.views import (
-    MoneyView,
-    OrderRowView,
-    OrdersView,
-    OrderView,
-    RefundedView,
-    ReturnRequestedView,
-    order_view,
-    told,
-)
+from api.edge import Key, read, write
+from api.row_views import OrderRowView, OrdersView
+from api.views import MoneyView, OrderView, RefundedView, ReturnRequestedView, order_view, told
 from application import commands as c
 from domain.listing.units import Disposition
 from domain.order import commands as order
@@ -127,14 +121,14 @@ async def issue_refund(ask: Ask, body: bodies.RefundBody) -> Answer[RefundedView
 
 
 @read("/v1/orders/{order_id:str}", roles=access.ORDER_READERS)
-async def get_order(ask: Ask, query: bodies.ReadQuery) -> Answer[OrderView]:
+async def get_order(ask: Ask, query: params.ReadQuery) -> Answer[OrderView]:
     """Return an order, now or as of any position; one that was refused says why."""
     found, position = await ask.of(await ask.order(access.sees_order), "order", query)
     return answer(order_view(found.id, found.state, found.version, position), version=found.version)
 
 
 @read("/v1/orders", roles=access.ORDER_READERS)
-async def list_orders(ask: Ask, query: bodies.OrdersQuery) -> Answer[OrdersView]:
+async def list_orders(ask: Ask, query: params.OrdersQuery) -> Answer[OrdersView]:
     """Return orders of a buyer or of a show, the oldest first; a buyer gets its own without asking."""
     stream_id, buyer_id = await _wanted(ask, query)
     tables = await ask.tables(query)
@@ -145,7 +139,7 @@ async def list_orders(ask: Ask, query: bodies.OrdersQuery) -> Answer[OrdersView]
     return answer(OrdersView(page.position, [_row(each) for each in page.items], page.next_cursor))
 
 
-async def _wanted(ask: Ask, query: bodies.OrdersQuery) -> tuple[str | None, str | None]:
+async def _wanted(ask: Ask, query: params.OrdersQuery) -> tuple[str | None, str | None]:
     """Return whose orders may be listed: of one show, or of one buyer."""
     who = ask.principal
     if who.role is Role.BUYER:

@@ -11,9 +11,12 @@ import msgspec
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from api import access, bodies, idempotency
+from api.answers import Answer, answer, problem_answer
+from api.ask import Ask, Seen
 from api.auth import Principal, Role, Unauthenticated
-from api.edge import Answer, Ask, Key, Seen, answer, decoded, problem_answer, write
+from api.edge import Key, write
 from api.problems import PaymentDeclined, PaymentOrphaned
+from api.reading import decoded
 from api.views import OrderView, WebhookView, order_view
 from application import commands as c
 from application.payments import PaymentOutcome, booking
@@ -55,10 +58,18 @@ def _outcome(outcome: PaymentOutcome, paid: Seen) -> Answer[OrderView]:
             return answer(order_view(paid.id, paid.state, paid.version, position), version=paid.version)
 
 
-@write("/v1/webhooks/payments", roles=None, key=Key.NONE)
+def _require_signed(ask: Ask) -> None:
+    """Refuse what the provider did not sign, or signed more than five minutes ago."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in ask.headers.items()}
+    try:
+        Webhook(ask.services.settings.webhook_secret).verify(ask.raw, headers, json_parse=False)
+    except (WebhookVerificationError, ValueError):
+        raise Unauthenticated("the webhook's signature does not match, or it is too old") from None
+
+
+@write("/v1/webhooks/payments", roles=None, key=Key.NONE, check=_require_signed)
 async def hear_payment(ask: Ask, body: bodies.WebhookBody) -> Answer[WebhookView]:
     """Take a provider's callback: ``payment.succeeded`` or ``payment.failed``, signed."""
-    _require_signed(ask)
     status = STATUSES.get(body.type)
     if status is None:
         return answer(WebhookView("ignored"))
@@ -70,15 +81,6 @@ async def hear_payment(ask: Ask, body: bodies.WebhookBody) -> Answer[WebhookView
         return await _parked(ask, news, body.type)
     payment = Payment(news.payment_id, status, news.amount_minor, news.reason)
     return await _booked(ask, booking(news.order_id, payment), news.payment_id, body.type)
-
-
-def _require_signed(ask: Ask) -> None:
-    """Refuse what the provider did not sign, or signed more than five minutes ago."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in ask.headers.items()}
-    try:
-        Webhook(ask.services.settings.webhook_secret).verify(ask.raw, headers, json_parse=False)
-    except (WebhookVerificationError, ValueError):
-        raise Unauthenticated("the webhook's signature does not match, or it is too old") from None
 
 
 async def _booked(ask: Ask, command: Command, payment_id: str, kind: str) -> Answer[WebhookView]:

@@ -5,24 +5,23 @@ Everything here answers from read models or the journal, now or as of a position
 
 import msgspec
 
-from api import access, bodies
+from api import access, params
+from api.answers import Answer, answer
+from api.ask import Ask
 from api.auth import Role
-from api.edge import Answer, Ask, answer, read
-from api.views import (
+from api.edge import read
+from api.row_views import (
     BoardView,
     CommissionsView,
     CommissionView,
     JournalView,
-    MoneyView,
     PayoutView,
     RecordView,
     StandingView,
     StockLineView,
     StockView,
-    component_views,
-    discount_views,
-    window_view,
 )
+from api.views import MoneyView, component_views, discount_views, window_view
 from domain.record import Record
 from domain.refusal import Invalid, NotFound
 from projections import queries
@@ -32,7 +31,7 @@ from projections.queries import Metric, Standing, Stock
 
 
 @read("/v1/streams/{stream_id:str}/stock", roles=None)
-async def get_stock(ask: Ask, query: bodies.ReadQuery) -> Answer[StockView]:
+async def get_stock(ask: Ask, query: params.ReadQuery) -> Answer[StockView]:
     """Return what is left of every listing of a show, what it costs and when it sells."""
     show = await ask.stream()
     found = await queries.stock_of_stream(await ask.tables(query), show.id)
@@ -52,7 +51,7 @@ def _line(stock: Stock, ask: Ask) -> StockLineView:
 
 
 @read("/v1/streams/{stream_id:str}/leaderboards/{board:str}", roles=None)
-async def get_leaderboard(ask: Ask, query: bodies.BoardQuery) -> Answer[BoardView]:
+async def get_leaderboard(ask: Ask, query: params.BoardQuery) -> Answer[BoardView]:
     """Return a board of a show, best first; of two that are equal, the one that got there first is ahead."""
     show, board = await ask.stream(), ask.parameters["board"]
     if board not in set(Board):
@@ -78,7 +77,7 @@ def _standing(standing: Standing) -> StandingView:
 
 
 @read("/v1/payouts", roles=access.EARNINGS_READERS)
-async def get_payout(ask: Ask, query: bodies.PayoutQuery) -> Answer[PayoutView]:
+async def get_payout(ask: Ask, query: params.PayoutQuery) -> Answer[PayoutView]:
     """Return what a payee is owed in a currency; zeros when nothing was ever earned."""
     access.require_earner(ask.principal, query.payee_id)
     found = await queries.payout(await ask.tables(query), query.payee_id, query.currency)
@@ -92,7 +91,7 @@ async def get_payout(ask: Ask, query: bodies.PayoutQuery) -> Answer[PayoutView]:
 
 
 @read("/v1/commissions", roles=access.EARNINGS_READERS)
-async def list_commissions(ask: Ask, query: bodies.CommissionsQuery) -> Answer[CommissionsView]:
+async def list_commissions(ask: Ask, query: params.CommissionsQuery) -> Answer[CommissionsView]:
     """Return what an order earns its payees, or what a payee earned."""
     payee_id = _payee(ask, query)
     tables = await ask.tables(query)
@@ -104,7 +103,7 @@ async def list_commissions(ask: Ask, query: bodies.CommissionsQuery) -> Answer[C
     return answer(CommissionsView(page.position, rows, page.next_cursor))
 
 
-def _payee(ask: Ask, query: bodies.CommissionsQuery) -> str | None:
+def _payee(ask: Ask, query: params.CommissionsQuery) -> str | None:
     """Return whose commissions are to be seen; a host's own only, without asking."""
     if ask.principal.role is Role.HOST:
         access.require_earner(ask.principal, query.payee_id or ask.principal.subject)
@@ -123,7 +122,7 @@ def _commission(row: CommissionRow) -> CommissionView:
 
 
 @read("/v1/journal", roles=access.AUDIT)
-async def read_journal(ask: Ask, query: bodies.JournalQuery) -> Answer[JournalView]:
+async def read_journal(ask: Ask, query: params.JournalQuery) -> Answer[JournalView]:
     """Return records in order, as they are stored: what happened, who asked, by which command and why."""
     records = await ask.services.journal.read(query.after, query.limit)
     following = records[-1].position if len(records) == query.limit else None

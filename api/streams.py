@@ -2,10 +2,14 @@
 
 from typing import Any
 
-from api import access, bodies, idempotency
+from api import access, bodies, idempotency, params
+from api.answers import Answer, answer
+from api.ask import Ask
 from api.auth import Forbidden, Role
-from api.edge import Answer, Ask, answer, read, write
-from api.views import StreamRowView, StreamsView, StreamView, stream_view, told
+from api.edge import read, write
+from api.fields import utc
+from api.row_views import StreamRowView, StreamsView
+from api.views import StreamView, stream_view, told
 from application import commands as c
 from domain.refusal import NotFound
 from domain.stream import commands as stream
@@ -23,7 +27,7 @@ async def schedule_stream(ask: Ask, body: bodies.ScheduleStreamBody) -> Answer[S
     if ask.principal.role is not Role.ADMIN and body.brand_id != ask.principal.subject:
         raise Forbidden(ask.principal.role.value)
     planned = stream.ScheduleStream(
-        body.title, body.host_id, body.brand_id, bodies.utc(body.scheduled_at), body.currency, body.terms.terms(),
+        body.title, body.host_id, body.brand_id, utc(body.scheduled_at), body.currency, body.terms.terms(),
         ask.now,
     )  # fmt: skip
     verdict = await ask.ring(c.Tell(idempotency.new_id("stream", ask.now), planned, new=True))
@@ -91,7 +95,7 @@ async def cancel_stream(ask: Ask) -> Answer[StreamView]:
 async def reschedule_stream(ask: Ask, body: bodies.RescheduleBody) -> Answer[StreamView]:
     """Move an announced show."""
     show = await ask.stream(access.owns)
-    return await _edit(ask, c.Tell(show.id, stream.RescheduleStream(bodies.utc(body.scheduled_at))))
+    return await _edit(ask, c.Tell(show.id, stream.RescheduleStream(utc(body.scheduled_at))))
 
 
 @write("/v1/streams/{stream_id:str}/terms", roles=access.OWNERS, edits=True, refusals=NOT_NOW)
@@ -162,14 +166,14 @@ async def leave_co_host(ask: Ask) -> Answer[StreamView]:
 
 
 @read("/v1/streams/{stream_id:str}", roles=None)
-async def get_stream(ask: Ask, query: bodies.ReadQuery) -> Answer[StreamView]:
+async def get_stream(ask: Ask, query: params.ReadQuery) -> Answer[StreamView]:
     """Return a show, now or as of any position."""
     show, position = await ask.of(await ask.stream(), "stream", query)
     return answer(stream_view(show.id, show.state, show.version, position), version=show.version)
 
 
 @read("/v1/streams", roles=None)
-async def list_streams(ask: Ask, query: bodies.StreamsQuery) -> Answer[StreamsView]:
+async def list_streams(ask: Ask, query: params.StreamsQuery) -> Answer[StreamsView]:
     """Return shows, the oldest first; ``running`` means on air, or interrupted and expected back."""
     tables = await ask.tables(query)
     if query.status == "running":

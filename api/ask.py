@@ -1,0 +1,213 @@
+"""A request as a controller sees it: who asks, what is looked at, and the ticket for the till."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from attrs import define, frozen
+
+from api import access, idempotency
+from api.auth import Forbidden, Principal, Role, Unauthenticated
+from api.fields import utc
+from api.params import ReadQuery
+from api.problems import MalformedIfMatch, PositionNotReached
+from api.services import Services
+from application.desk import Versioned
+from application.tickets import Command, Ticket, Verdict
+from domain.ids import PSEUDONYM
+from domain.refusal import Invalid, NotFound
+from projections.store import Tables
+
+WAIT_SECONDS: Final = 5.0
+_ID: Final = re.compile(r"(stream|listing|order)-[A-Za-z0-9_-]{1,57}")
+
+
+@frozen
+class Seen:
+    """Something that was looked at: its id, state and version."""
+
+    id: str
+    state: Any
+    version: int
+
+
+@define
+class Ask:
+    """A request, as a controller sees it."""
+
+    services: Services
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    parameters: Mapping[str, str]
+    now: datetime
+    """When it arrived: the instant it is judged by."""
+    raw: bytes = b""
+    who: Principal | None = None
+    key: str | None = None
+    edits: bool = False
+    command_id: str = ""
+    replayed: bool = False
+    position: int | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks; only for endpoints that need a token."""
+        if self.who is None:
+            raise Unauthenticated("no token was sent")
+        return self.who
+
+    # writing
+
+    async def ring(self, command: Command, *, edits: bool | None = None) -> Verdict:
+        """Have the till ring a command up; raises its refusal."""
+        verdict = await self.services.till.ring_up(self.ticket(command, edits=edits))
+        return self.accept(verdict)
+
+    def accept(self, verdict: Verdict) -> Verdict:
+        """Note what the answer's headers need of a verdict; raise its refusal."""
+        self.replayed = verdict.replayed
+        if verdict.events:
+            self.position = verdict.position
+        if verdict.refusal is not None:
+            raise verdict.refusal
+        return verdict
+
+    async def told(self, verdict: Verdict, history_id: str) -> Seen:
+        """Return what a command was about as its verdict left it; looked up when the till has let go of it."""
+        if verdict.state is not None:
+            return Seen(history_id, verdict.state, verdict.version)
+        return await self.seen(history_id, history_id.partition("-")[0])
+
+    def ticket(self, command: Command, *, edits: bool | None = None) -> Ticket:
+        """Return the ticket of this request."""
+        keyed = self.key is not None
+        return Ticket(
+            command=command,
+            actor=self.principal.actor,
+            command_id=self.command_id,
+            ingress_at=self.now,
+            keyed=keyed,
+            fingerprint=idempotency.fingerprint(self.method, self.path, self.raw) if keyed else "",
+            if_match=self._if_match() if (self.edits if edits is None else edits) else None,
+        )
+
+    def _if_match(self) -> int | None:
+        header = self.headers.get(b"if-match")
+        if header is None or header == b"*":
+            return None
+        version = header.strip(b'"')
+        if not (header == b'"' + version + b'"' and version.isdigit() and len(version) <= 15):  # noqa: PLR2004
+            raise MalformedIfMatch
+        return int(version)
+
+    # looking
+
+    async def seen(self, history_id: str, kind: str) -> Seen:
+        """Return the newest state of something; ``NotFound`` when there is none, or its id cannot be one."""
+        if not _is_id(kind, history_id):
+            raise NotFound(kind, history_id)
+        return _existing(kind, history_id, await self.services.till.look(history_id))
+
+    async def stream(self, allowed: access.OfShow | None = None) -> Seen:
+        """Return the show of the path, if this principal may do this to it."""
+        show = await self.seen(self.parameters["stream_id"], "stream")
+        self.require(allowed is None or allowed(self.principal, show.state))
+        return show
+
+    async def listing(self, allowed: access.OfShow | None = None) -> Seen:
+        """Return the listing of the path, if this principal may do this to listings of its show."""
+        found = await self.seen(self.parameters["listing_id"], "listing")
+        if allowed is not None and self.principal.role is not Role.ADMIN:
+            show = await self.seen(found.state.offer.stream_id, "stream")
+            self.require(allowed(self.principal, show.state))
+        return found
+
+    async def order(self, allowed: access.OfOrder) -> Seen:
+        """Return the order of the path, if this principal may do this to it."""
+        found = await self.seen(self.parameters["order_id"], "order")
+        show = await self.seen(found.state.stream_id, "stream")
+        self.require(allowed(self.principal, found.state, show.state))
+        return found
+
+    def require(self, allowed: bool) -> None:
+        """Refuse what this principal is not allowed to do."""
+        if not allowed:
+            raise Forbidden(self.principal.role.value)
+
+    def named(self, parameter: str) -> str:
+        """Return a name of the path that clients gave; ``NotFound`` when it cannot be one."""
+        name = self.parameters[parameter]
+        if not PSEUDONYM.fullmatch(name):
+            raise NotFound(parameter.removesuffix("_id"), name)
+        return name
+
+    # reading at a position
+
+    async def of(self, found: Seen, kind: str, query: ReadQuery) -> tuple[Seen, int]:
+        """Return something as of the position that the query names, or as of now, with the position it is true at."""
+        position = await self.as_of(query)
+        if position is None:
+            await self._require_position(query)
+            return found, self.services.till.histories.position
+        histories = self.services.till.histories
+        then = await histories.at_position(self.services.journal, found.id, position)
+        return _existing(kind, found.id, then), position
+
+    async def tables(self, query: ReadQuery) -> Tables:
+        """Return the read models as of the position that the query names, or those of now."""
+        position = await self.as_of(query)
+        if position is not None:
+            return await self.services.tables_at(position)
+        wanted = self._min_position(query)
+        if wanted is not None and not await self.services.wait_for(wanted, WAIT_SECONDS):
+            raise PositionNotReached(wanted, 1)
+        return self.services.tables
+
+    async def as_of(self, query: ReadQuery) -> int | None:
+        """Return the position that a query's ``as_of`` means; None when it has none."""
+        if query.as_of is None:
+            return None
+        self.require(self.principal.role in access.PAST_READERS)
+        if query.as_of.isdigit():
+            position, head = int(query.as_of[:19]), await self.services.journal.head()
+            if position > head:
+                raise Invalid("as_of", f"must be at most {head}, the last position of the journal")
+            return position
+        return await self.services.journal.position_at(self._instant(query.as_of))
+
+    def _instant(self, text: str) -> datetime:
+        """Read a time; a plus sign that was not escaped has become a space on the way."""
+        try:
+            instant = utc(datetime.fromisoformat(text.replace(" ", "+").upper()))
+        except (ValueError, OverflowError):
+            raise Invalid("as_of", "must be a position or a time in RFC 3339") from None
+        if instant.tzinfo is None or instant > self.services.till.now() + timedelta(seconds=1):
+            raise Invalid("as_of", "must not be in the future")
+        return instant
+
+    def _min_position(self, query: ReadQuery) -> int | None:
+        header = self.headers.get(b"livetill-min-position")
+        if header is None or query.min_position is not None:
+            return query.min_position
+        if not header.isdigit() or len(header) > 15:  # noqa: PLR2004 - more digits than any position has
+            raise Invalid("Livetill-Min-Position", "must be a position")
+        return int(header)
+
+    async def _require_position(self, query: ReadQuery) -> None:
+        """A look reads the journal itself: what it wants is there, or will be written some day."""
+        wanted = self._min_position(query)
+        if wanted is not None and await self.services.journal.head() < wanted:
+            raise PositionNotReached(wanted, 1)
+
+
+def _existing(kind: str, history_id: str, found: Versioned) -> Seen:
+    if not found.version:
+        raise NotFound(kind, history_id)
+    return Seen(history_id, found.state, found.version)
+
+
+def _is_id(kind: str, text: str) -> bool:
+    found = _ID.fullmatch(text)
+    return found is not None and found[1] == kind

@@ -1,0 +1,91 @@
+"""Reading what clients send: bytes into shapes, strictly.
+
+Litestar's own conversion is lenient (``"1"`` becomes a number); msgspec reads the bytes here as the shape says.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar.types import Receive
+
+from api.problems import BadRequest, BodyTooLarge, MalformedBody, UnsupportedMediaType
+from domain.refusal import Invalid
+
+LARGEST_BODY: Final = 1_048_576
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+async def received(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    """Read the body, but no more of it than we would decode."""
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit():
+        raise BadRequest("Content-Length must be a number")
+    if int(length[:12]) > LARGEST_BODY:
+        raise BodyTooLarge(LARGEST_BODY)
+    message: Any = await receive()
+    body = bytes(message.get("body", b""))
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("the body ended before its end")
+        body += message.get("body", b"")
+        if len(body) > LARGEST_BODY:
+            raise BodyTooLarge(LARGEST_BODY)
+    return body
+
+
+@cache
+def _decoder(kind: type[S]) -> msgspec.json.Decoder[S]:
+    return msgspec.json.Decoder(kind)
+
+
+@cache
+def _may_be_empty(kind: type[msgspec.Struct]) -> bool:
+    return not any(each.required for each in msgspec.structs.fields(kind))
+
+
+def body_of(kind: type[S], media_type: bytes | None, body: bytes) -> S:
+    """Read a body; it may be empty when nothing has to be said."""
+    if not body and _may_be_empty(kind):
+        return kind()
+    if media_type is not None and media_type.partition(b";")[0].strip().lower() != b"application/json":
+        raise UnsupportedMediaType
+    return decoded(kind, body)
+
+
+def decoded(kind: type[S], body: bytes) -> S:
+    """Read a body; ``Invalid`` says which field is wrong, ``MalformedBody`` that it is no JSON."""
+    try:
+        read: S = _decoder(kind).decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise MalformedBody(problem) from None
+    return read
+
+
+def _invalid(error: msgspec.ValidationError) -> Invalid:
+    """Take a message such as ``Expected `int`, got `str` - at `$.lines[0].quantity``` apart."""
+    problem, _, path = str(error).rpartition(" - at ")
+    if not problem:
+        problem, path = path, ""
+    name = path.strip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
+    return Invalid(name, problem[:1].lower() + problem[1:])
+
+
+def query_of(kind: type[S], query_string: bytes) -> S:
+    """Read a query string; ``Invalid`` says which parameter is wrong."""
+    try:
+        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, max_num_fields=50, errors="strict")
+    except ValueError:
+        raise BadRequest("the query string cannot be read") from None
+    if len(dict(pairs)) != len(pairs):
+        raise Invalid("", "a query parameter is given twice")
+    try:
+        return msgspec.convert(dict(pairs), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None

@@ -1,0 +1,212 @@
+"""Malformed requests: every kind of them is refused with the field that is wrong, and nothing is written."""
+
+from typing import Any
+
+import pytest
+
+from domain.money import MAX_MINOR
+from tests.api.shopfront import Shopfront, eur, problem
+
+SHOW = {
+    "title": "Spring", "host_id": "host-1", "brand_id": "brand-1", "scheduled_at": "2030-01-01T20:00:00Z",
+    "currency": "EUR", "terms": {"rate_bps": 1000, "hold_days": 14},
+}  # fmt: skip
+LISTING = {"sku": "A", "title": "A", "price": eur(100), "allotment": 5}
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    """Return an order of one line that is sound but for the changes."""
+    sound = {"listing_id": "listing-1", "quantity": 1}
+    return {"stream_id": "stream-1", "buyer_id": "buyer-1", "lines": [sound | changes]}
+
+
+ORDERS: list[tuple[Any, str]] = [
+    ({}, ""),
+    ([], ""),
+    ("text", ""),
+    (7, ""),
+    (line(quantity=0), "lines[0].quantity"),
+    (line(quantity=-1), "lines[0].quantity"),
+    (line(quantity=1.5), "lines[0].quantity"),
+    (line(quantity="1"), "lines[0].quantity"),
+    (line(quantity=True), "lines[0].quantity"),
+    (line(quantity=None), "lines[0].quantity"),
+    (line(quantity=10**9 + 1), "lines[0].quantity"),
+    (line(quantity=2**63), "lines[0].quantity"),
+    (line(quantity=10**40), "lines[0].quantity"),
+    (line(unit_price_minor=-1), "lines[0].unit_price_minor"),
+    (line(unit_price_minor=MAX_MINOR + 1), "lines[0].unit_price_minor"),
+    (line(listing_id="order-1"), "lines[0].listing_id"),
+    (line(listing_id="listing-\x00"), "lines[0].listing_id"),
+    (line(listing_id="listing-1\n"), "lines[0].listing_id"),
+    (line(listing_id="listing-" + "x" * 57), "lines[0].listing_id"),
+    (line(listing_id="listing-é"), "lines[0].listing_id"),
+    (line(colour="red"), "lines[0]"),
+    (line() | {"gift": True}, ""),
+    (line() | {"lines": []}, "lines"),
+    (line() | {"lines": [line()["lines"][0]] * 1001}, "lines"),
+    (line() | {"lines": {"0": 1}}, "lines"),
+    (line() | {"stream_id": "../stream-1"}, "stream_id"),
+    (line() | {"stream_id": 1}, "stream_id"),
+    (line() | {"buyer_id": "Jane Doe"}, "buyer_id"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), ORDERS)
+async def test_an_order_that_makes_no_sense_says_where(shop: Shopfront, body: Any, field: str) -> None:
+    """The field is named as a path, and the journal stays as it was."""
+    response = await shop.http.post(
+        "/v1/orders", json=body, headers={**shop.token("client"), "Idempotency-Key": "1"}
+    )  # fmt: skip
+    assert problem(response, 422, "invalid")["field"] == field
+    assert await shop.head() == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"nonsense", b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"stream_id":"\xff"}', b'{"stream_id":"\\ud800"}',
+        b'{"lines":' + b"[" * 100_000, b'{"a":NaN}', b"{'stream_id':1}", b"\x00", b"<order/>", b"{}{}", b"null",
+    ],
+)  # fmt: skip
+async def test_a_body_that_is_no_json_is_a_bad_request(shop: Shopfront, body: bytes) -> None:
+    """Whatever the bytes, the answer is 400 or 422 and nothing is written."""
+    response = await shop.post("/v1/orders", body, who="client")
+    assert response.status_code in (400, 422), response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert await shop.head() == 0
+
+
+async def test_the_last_of_two_equal_fields_counts(shop: Shopfront) -> None:
+    """A field that is written twice is no fault of ours; the last one is taken, as every JSON reader does."""
+    stream_id, listing_id = await shop.open()
+    first = f'{{"stream_id":"stream-x","stream_id":"{stream_id}",'
+    body = f'{first}"lines":[{{"listing_id":"{listing_id}","quantity":9,"quantity":2}}]}}'
+    placed = await shop.must("/v1/orders", body.encode(), who="buyer")
+    assert placed["lines"][0]["quantity"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"title": ""}, "title"),
+        ({"title": "x" * 201}, "title"),
+        ({"title": "zero\x00byte"}, "title"),
+        ({"title": "two\nlines"}, "title"),
+        ({"title": "the end\n"}, "title"),
+        ({"host_id": "a b"}, "host_id"),
+        ({"brand_id": ""}, "brand_id"),
+        ({"currency": "eur"}, "currency"),
+        ({"currency": "XXX"}, "currency"),
+        ({"scheduled_at": "2030-01-01T20:00:00"}, "scheduled_at"),
+        ({"scheduled_at": "tomorrow"}, "scheduled_at"),
+        ({"scheduled_at": 1893528000}, "scheduled_at"),
+        ({"scheduled_at": "0001-01-01T00:00:00+23:59"}, ""),
+        ({"scheduled_at": "9999-12-31T23:59:59-23:59"}, ""),
+        ({"terms": {"rate_bps": 10_001, "hold_days": 1}}, "terms.rate_bps"),
+        ({"terms": {"rate_bps": 1000, "hold_days": 3651}}, "terms.hold_days"),
+        ({"terms": {"rate_bps": 1000, "hold_days": 1, "shares": [{"payee_id": "a", "share_bps": 1}]}}, "terms.shares"),
+    ],
+)
+async def test_a_show_that_makes_no_sense_says_where(shop: Shopfront, changes: dict[str, Any], field: str) -> None:
+    """Texts, ids, times, currencies and rates are checked before anything is decided."""
+    refused = problem(await shop.post("/v1/streams", SHOW | changes), 422, "invalid")
+    assert refused["field"] == field
+    assert await shop.head() == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"price": eur(-1)}, "price.amount_minor"),
+        ({"price": eur(MAX_MINOR + 1)}, "price.amount_minor"),
+        ({"price": {"amount_minor": 100, "currency": "USD"}}, "price.currency"),
+        ({"price": 100}, "price"),
+        ({"price": {"amount_minor": 19.99, "currency": "EUR"}}, "price.amount_minor"),
+        ({"allotment": -1}, "allotment"),
+        ({"hold_seconds": 0}, "hold_seconds"),
+        ({"hold_seconds": 86_401}, "hold_seconds"),
+        ({"purchase_limit": 0}, "purchase_limit"),
+        ({"closes_at": "2030-01-02T00:00:00Z"}, "opens_at"),
+        ({"countdown_seconds": 10}, "opens_at"),
+        ({"opens_at": "2030-01-02T00:00:00Z", "closes_at": "2030-01-01T00:00:00Z"}, "closes_at"),
+        ({"discount": {"ends_at": "2030-01-02T00:00:00Z"}}, "discount"),
+        ({"discount": {"ends_at": "2030-01-02T00:00:00Z", "percent_bps": 0}}, "discount.percent_bps"),
+        ({"components": [{"listing_id": "stream-1"}]}, "components[0].listing_id"),
+    ],
+)
+async def test_a_listing_that_makes_no_sense_says_where(shop: Shopfront, changes: dict[str, Any], field: str) -> None:
+    """Prices, counts, periods and discounts are checked, here or by the rules behind, and nothing is written."""
+    stream_id = await shop.schedule()
+    head = await shop.head()
+    refused = problem(await shop.post(f"/v1/streams/{stream_id}/listings", LISTING | changes), 422, "invalid")
+    assert refused["field"] == field
+    assert await shop.head() == head
+
+
+async def test_a_large_body_is_refused_unread(shop: Shopfront) -> None:
+    """More than a mebibyte is 413, whether its length is told beforehand or not."""
+    body = b'{"a":"' + b"x" * 1_048_576 + b'"}'
+    assert problem(await shop.post("/v1/orders", body), 413, "body_too_large")["limit_bytes"] == 1_048_576
+
+    async def chunks() -> Any:
+        for _ in range(20):
+            yield b"x" * 100_000
+
+    headers = {**shop.token("admin"), "Idempotency-Key": "1", "content-type": "application/json"}
+    problem(await shop.http.post("/v1/orders", content=chunks(), headers=headers), 413, "body_too_large")
+
+
+async def test_a_body_is_json(shop: Shopfront) -> None:
+    """Another media type is 415; JSON with its charset is fine."""
+    stream_id, listing_id = await shop.open()
+    order = {"stream_id": stream_id, "lines": [{"listing_id": listing_id, "quantity": 1}]}
+    response = await shop.post("/v1/orders", order, who="buyer", content_type="text/plain")
+    problem(response, 415, "unsupported_media_type")
+    response = await shop.post("/v1/orders", order, who="buyer", content_type="application/json; charset=utf-8")
+    assert response.status_code == 201
+
+
+async def test_an_endpoint_that_needs_no_body_refuses_one_it_does_not_know(shop: Shopfront) -> None:
+    """Nothing and ``{}`` are fine; a field is a misunderstanding."""
+    stream_id = await shop.schedule()
+    problem(await shop.post(f"/v1/streams/{stream_id}/start", {"now": True}), 422, "invalid")
+    assert (await shop.post(f"/v1/streams/{stream_id}/start", {})).status_code == 200
+    assert (await shop.post(f"/v1/streams/{stream_id}/start")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/streams/stream-1%00", "/v1/streams/listing-1", "/v1/streams/..", "/v1/streams/stream-" + "x" * 200,
+        "/v1/streams/%FF", "/v1/listings/listing-%E2%82%AC", "/v1/orders/order-1%0A", "/v1/orders/stream-1",
+        "/v1/streams/stream-1/leaderboards/unknown",
+    ],
+)  # fmt: skip
+async def test_an_id_that_cannot_be_one_is_not_found(shop: Shopfront, path: str) -> None:
+    """The journal is not even asked."""
+    problem(await shop.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=501", "limit"),
+        ("limit=many", "limit"),
+        ("after=-1", "after"),
+        ("after=1.5", "after"),
+        ("after=99999999999999999999", "after"),
+        ("unknown=1", ""),
+        ("limit=1&limit=2", ""),
+    ],
+)
+async def test_a_query_that_makes_no_sense_says_where(shop: Shopfront, query: str, field: str) -> None:
+    """Query parameters are checked like bodies."""
+    assert problem(await shop.get(f"/v1/journal?{query}"), 422, "invalid")["field"] == field
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "WyJcdTAwMDAiXQ", "W10", "Ww", "WzFd", "%00", "bnVsbA"])
+async def test_a_cursor_is_one_that_we_gave(shop: Shopfront, cursor: str) -> None:
+    """A cursor that nobody was given is refused, whatever is in it."""
+    problem(await shop.get(f"/v1/streams?cursor={cursor}"), 422, "invalid")
