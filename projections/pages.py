@@ -54,9 +54,14 @@ def values_in(cursor: str, kinds: Sequence[type]) -> tuple[Any, ...]:
         values = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:
         values = None
-    if not isinstance(values, list) or [type(each) for each in values] != list(kinds):
+    if not isinstance(values, list) or [type(each) for each in values] != list(kinds) or not _storable(values):
         raise Invalid("cursor", "must be one that an earlier page gave")
     return tuple(values)
+
+
+def _storable(values: Sequence[Any]) -> bool:
+    """Tell whether a database could be asked for them: a zero byte or half a character is in no key."""
+    return all(each.isascii() and each.isprintable() for each in values if isinstance(each, str))
 
 
 def key_in(cursor: str | None, table: Table[Any]) -> Key | None:
