@@ -180,10 +180,13 @@ class Ask:
     def _instant(self, text: str) -> datetime:
         """Read a time; a plus sign that was not escaped has become a space on the way."""
         try:
-            instant = utc(datetime.fromisoformat(text.replace(" ", "+").upper()))
+            read = datetime.fromisoformat(text.replace(" ", "+").upper())
+            instant = utc(read)
         except (ValueError, OverflowError):
             raise Invalid("as_of", "must be a position or a time in RFC 3339") from None
-        if instant.tzinfo is None or instant > self.services.till.now() + timedelta(seconds=1):
+        if read.tzinfo is None:
+            raise Invalid("as_of", "must say its offset from UTC")
+        if instant > self.services.till.now() + timedelta(seconds=1):
             raise Invalid("as_of", "must not be in the future")
         return instant
 
