@@ -69,13 +69,18 @@ def _prepare(url: str) -> None:
 
 @asynccontextmanager
 async def _embedded(server: EmbeddedServer) -> AsyncIterator[str]:
-    url = await asyncio.to_thread(server.ensure)
-    watch = asyncio.create_task(supervise(server))
+    starting = asyncio.create_task(asyncio.to_thread(server.ensure))
     try:
-        yield url
+        url = await asyncio.shield(starting)
+        watch = asyncio.create_task(supervise(server))
+        try:
+            yield url
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
     finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        # Whoever is interrupted while a server starts waits for it: the thread that starts it cannot be stopped.
+        await asyncio.gather(starting, return_exceptions=True)
         await asyncio.to_thread(server.release)
 
 

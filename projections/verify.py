@@ -18,7 +18,7 @@ from projections.digest import Digest, digest
 from projections.envelopes import EnvelopeRules, Once
 from projections.memory import MemoryStore
 from projections.projection import Projection
-from projections.shop_rules import ShopRules
+from projections.shop_rules import KEPT_STATES, ShopRules
 from projections.store import Store, Wire
 
 SLICE = 1_000
@@ -94,6 +94,7 @@ async def verify(
     projections: Iterable[Projection] = PROJECTIONS,
     *,
     advanced: Advanced | None = None,
+    kept_states: int = KEPT_STATES,
 ) -> Certificate:
     """Verify the journal up to its head, and the read models of ``store`` each at its own position.
 
@@ -102,7 +103,7 @@ async def verify(
     """
     live = [] if store is None else await digest(store, projections)
     end = max([await journal.head(), *(each.position for each in live)])
-    walk = _Walk(journal, wire, live, tuple(projections))
+    walk = _Walk(journal, wire, live, tuple(projections), kept_states)
     breach = None
     try:
         async for records in journal.scan(0, end):
@@ -119,11 +120,16 @@ class _Walk:
     """One pass over the journal: the rules, and the read models beside them."""
 
     def __init__(
-        self, journal: Archive, wire: FullWire, live: Sequence[Digest], projections: tuple[Projection, ...]
+        self,
+        journal: Archive,
+        wire: FullWire,
+        live: Sequence[Digest],
+        projections: tuple[Projection, ...],
+        kept_states: int,
     ) -> None:
         self._journal, self._live = journal, live
         self.envelopes = EnvelopeRules(wire)
-        self._shop = ShopRules(wire, journal, self.envelopes)
+        self._shop = ShopRules(wire, journal, self.envelopes, kept=kept_states)
         self._replay = _Replay(wire, {each.name: each.position for each in live}, projections)
 
     async def take(self, records: Sequence[Record]) -> None:

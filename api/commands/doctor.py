@@ -16,10 +16,10 @@ from attrs import Factory, define
 from api.commands.options import JSON, servers, settings
 from api.commands.output import print_json
 from api.commands.troubles import explained
-from api.services import Settings
 
 if TYPE_CHECKING:
     from api.compose import Opened
+    from api.services import Settings
 
 LEAST_FREE_BYTES = 1_000_000_000
 PATIENCE_SECONDS = 3.0
@@ -63,7 +63,7 @@ def doctor_command(as_json: bool, data_dir: Path, database_url: str | None, nats
     sys.exit(1 if report.problems else 0)
 
 
-def _look_at_machine(report: Report, chosen: Settings) -> None:
+def _look_at_machine(report: Report, chosen: "Settings") -> None:
     report.note("settings", data_dir=str(chosen.data_dir.absolute()), python=platform.python_version())
     report.note("settings", database="given" if chosen.database_url else "comes along")
     report.note("settings", nats="given" if chosen.nats_url else "comes along")
@@ -85,7 +85,7 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _look_at_secrets(report: Report, chosen: Settings) -> None:
+def _look_at_secrets(report: Report, chosen: "Settings") -> None:
     from api.secrets import SecretsError, look_at_secrets
 
     try:
@@ -94,7 +94,7 @@ def _look_at_secrets(report: Report, chosen: Settings) -> None:
         report.problems.append(str(error))
 
 
-async def _look_at_servers(report: Report, chosen: Settings) -> None:
+async def _look_at_servers(report: Report, chosen: "Settings") -> None:
     from api.compose import NoJournalError, existing_database, look_at_database, look_at_nats, opened
 
     try:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
 from api.commands.running import require_as_of
-from api.services import Settings
+
+if TYPE_CHECKING:
+    from api.services import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,6 +55,8 @@ def servers(command: F) -> F:
     return DATA_DIR(DATABASE_URL(NATS_URL(command)))
 
 
-def settings(data_dir: Path, database_url: str | None, nats_url: str | None = None) -> Settings:
+def settings(data_dir: Path, database_url: str | None, nats_url: str | None = None) -> "Settings":
     """Return settings for a command that serves nobody."""
+    from api.services import Settings
+
     return Settings(data_dir=data_dir, database_url=database_url or None, nats_url=nats_url or None)

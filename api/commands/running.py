@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 import rich_click as click
 
 from api.commands.troubles import CommandError
-from api.services import Settings
-from application.ports import Journal
 
 if TYPE_CHECKING:
     from api.compose import Opened
+    from api.services import Settings
+    from application.ports import Journal
 
 T = TypeVar("T")
 
 
-def on_journal(settings: Settings, work: "Callable[[Opened], Awaitable[T]]") -> T:
+def on_journal(settings: "Settings", work: "Callable[[Opened], Awaitable[T]]") -> T:
     """Do some work on a journal that is there; an error that speaks for itself when it is not."""
     from api.compose import opened
 
@@ -28,7 +28,7 @@ def on_journal(settings: Settings, work: "Callable[[Opened], Awaitable[T]]") -> 
     return asyncio.run(run())
 
 
-async def position_of(journal: Journal, as_of: str | None) -> int:
+async def position_of(journal: "Journal", as_of: str | None) -> int:
     """Return the position that ``--as-of`` means; the head when it says nothing."""
     head = await journal.head()
     if as_of is None:

@@ -23,14 +23,16 @@ from api.commands.options import servers
 from api.commands.output import say
 from api.commands.troubles import CommandError
 from api.secrets import token_secret, webhook_secret
-from api.services import Settings
 
 if TYPE_CHECKING:
     import uvicorn
     from litestar import Litestar
 
+    from api.services import Settings
+
 BACKLOG = 2048
 GRACE_SECONDS = 10
+CLOSING_SECONDS = 0.1
 
 
 @click.command("serve")
@@ -58,6 +60,8 @@ def serve_command(host: str, port: int, data_dir: Path, database_url: str | None
       livetill serve --port 8001
       LIVETILL_DATABASE_URL=postgresql://shop@db/shop livetill serve --host 0.0.0.0
     """
+    from api.services import Settings
+
     with bound(host, port) as listening:
         settings = Settings(
             host=host,
@@ -100,7 +104,7 @@ def _not_bound(host: str, port: int, error: OSError) -> str:
             return f"{host} port {port} cannot be listened on: {error.strerror}"
 
 
-def _run(settings: Settings, listening: socket.socket) -> None:
+def _run(settings: "Settings", listening: socket.socket) -> None:
     import uvloop
 
     from api.logs import configure_logs
@@ -110,7 +114,7 @@ def _run(settings: Settings, listening: socket.socket) -> None:
     uvloop.run(_serve(settings, listening))
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
+async def _serve(settings: "Settings", listening: socket.socket) -> None:
     from api.compose import composed
 
     with _Stopping() as stopping:
@@ -158,7 +162,7 @@ class _Stopping:
         task = asyncio.current_task()
         assert task is not None
         self._stop: Callable[[], object] = task.cancel
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
         self.signalled = False
 
     def __enter__(self) -> Self:
@@ -169,6 +173,8 @@ class _Stopping:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.remove_signal_handler(number)
+        if self._closing is not None:
+            self._closing.cancel()
         return kind is asyncio.CancelledError and self.signalled
 
     def server(self, server: "uvicorn.Server", app: "Litestar") -> None:
@@ -177,13 +183,16 @@ class _Stopping:
         async def close() -> None:
             from api.live import close_hub
 
-            await close_hub(app)
             server.should_exit = True
+            while True:  # A feed may still have been opening; it would be waited for like any other request.
+                await close_hub(app)
+                await asyncio.sleep(CLOSING_SECONDS)
 
         def stop() -> None:
-            if self._tasks:
+            if self._closing is None:
+                self._closing = self._loop.create_task(close())
+            else:
                 server.force_exit = True
-            self._tasks.add(self._loop.create_task(close()))
 
         self._stop = stop
 
@@ -192,12 +201,12 @@ class _Stopping:
         self._stop()
 
 
-def _url(settings: Settings) -> str:
+def _url(settings: "Settings") -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{settings.port}"
 
 
-def _where(settings: Settings) -> str:
+def _where(settings: "Settings") -> str:
     if settings.database_url is None:
         return f"data in {os.path.abspath(settings.data_dir)}"  # noqa: PTH100 - resolve() would hide a link's name
     return f"data in the database given, secrets in {settings.data_dir.absolute()}"

@@ -5,11 +5,26 @@
 
 import errno
 import os
+import sys
 import traceback
+from collections.abc import Iterator
+from types import ModuleType
 
 import rich_click as click
 
 DEBUG = "LIVETILL_DEBUG"
+
+
+SPEAKING = {
+    "api.auth": ("UnknownRoleError", "WeakSecretError"),
+    "api.commands.troubles": ("CommandError",),
+    "api.compose": ("TROUBLES",),
+    "api.demo.errors": ("DemoError",),
+    "api.secrets": ("SecretsError",),
+    "projections.applying": ("GapError",),
+    "projections.catalogue": ("UnknownProjectionError",),
+}
+"""By module: errors, or tuples of them, whose message is one line for people."""
 
 
 class CommandError(Exception):
@@ -51,13 +66,12 @@ def _of_the_system(error: OSError) -> str:
 
 
 def _speaking() -> tuple[type[Exception], ...]:
-    """Return the errors whose message is meant for people."""
-    from api.auth import UnknownRoleError, WeakSecretError
-    from api.compose import TROUBLES
-    from api.demo.errors import DemoError
-    from api.secrets import SecretsError
-    from projections.applying import GapError
-    from projections.catalogue import UnknownProjectionError
+    """Return the errors whose message is meant for people. Of modules that nobody imported, none was raised."""
+    groups = (_errors_of(sys.modules[module], names) for module, names in SPEAKING.items() if module in sys.modules)
+    return tuple(error for group in groups for error in group)
 
-    own = (CommandError, SecretsError, DemoError, GapError, UnknownProjectionError, UnknownRoleError, WeakSecretError)
-    return (*own, *TROUBLES)
+
+def _errors_of(module: ModuleType, names: tuple[str, ...]) -> Iterator[type[Exception]]:
+    for name in names:
+        found = getattr(module, name)
+        yield from found if isinstance(found, tuple) else (found,)

@@ -1,0 +1,142 @@
+"""The commands that look back, run as people run them, on the journal of an evening."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.rehearsal import LISTING, STREAM
+from tests.stories.shopfront import livetill
+
+
+@pytest.fixture
+def ask(shop_url: str, tmp_path: Path) -> Any:
+    """Run a command on the evening's database."""
+
+    def run(*arguments: str) -> Any:
+        return livetill(*arguments, "--database-url", shop_url, "--data-dir", str(tmp_path))
+
+    return run
+
+
+def document(done: Any) -> Any:
+    """Return the one JSON document of a command that did it."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def changed(url: str, statement: str, back: str) -> Iterator[None]:
+    """Change something in the database, and change it back."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+        try:
+            yield
+        finally:
+            connection.execute(back.encode())
+
+
+def test_verify_certifies_an_honest_journal(ask: Any) -> None:
+    """People read that everything holds; programs read the counts and each read model's digests."""
+    told = ask("verify")
+    assert told.returncode == 0
+    assert "everything holds" in told.stdout
+    found = document(ask("verify", "--json"))
+    assert found["holds"]
+    assert found["breach"] is None
+    assert found["counts"]["records"] == found["position"] > 50
+    assert found["counts"]["refusals"] >= 1
+    assert [(each["same"], each["behind"]) for each in found["read_models"]] == [(True, 0)] * 7
+
+
+def test_verify_may_leave_the_read_models_out(ask: Any) -> None:
+    """The journal alone is verified when that is all one wants."""
+    assert document(ask("verify", "--json", "--journal-only"))["read_models"] == []
+
+
+def test_verify_names_a_read_model_that_was_tampered_with(ask: Any, shop_url: str) -> None:
+    """One unit more in a row is a failed verification, with the command that puts it right; and that does."""
+    more = f"UPDATE views.live_stock SET available = available + 1 WHERE listing_id = '{LISTING}'"
+    with changed(shop_url, more, "SELECT 1"):
+        told = ask("verify")
+        assert told.returncode == 1
+        assert told.stderr.splitlines()[-1].startswith("livetill: live_stock does not hold what the journal says")
+        rebuilt = ask("rebuild", "live_stock")
+        assert rebuilt.returncode == 0
+        assert "NOT as the live one was" in rebuilt.stdout
+        assert f"differs: live_stock/{LISTING}" in rebuilt.stdout
+    assert ask("verify").returncode == 0
+
+
+def test_rebuild_replaces_every_read_model_by_the_same(ask: Any) -> None:
+    """A rebuild of what is right changes nothing."""
+    before = ask("digest").stdout
+    rebuilt = document(ask("rebuild", "--all", "--json"))
+    assert len(rebuilt) == 7
+    assert all(each["same"] for each in rebuilt)
+    assert ask("digest").stdout == before
+
+
+def test_a_digest_of_the_past_is_the_one_of_the_rows(ask: Any) -> None:
+    """At the position where the live rows stand, a replay from the journal alone has the same digests."""
+    live = ask("digest")
+    lines = live.stdout.splitlines()
+    position = lines[0].split()[1]
+    assert len(lines) == 7
+    assert all(len(line.split()[2]) == 64 for line in lines)
+    assert ask("digest", "--as-of", position).stdout == live.stdout
+    assert ask("digest", "--as-of", "50").stdout != live.stdout
+
+
+def test_replay_tells_a_history_as_of_a_position(ask: Any) -> None:
+    """The further back, the less had happened; the same position gives the same digest."""
+    now = document(ask("replay", "--listing", LISTING, "--json"))
+    then = document(ask("replay", "--listing", LISTING, "--json", "--as-of", "20"))
+    assert then["position"] <= 20 < now["position"]
+    assert then["version"] < now["version"]
+    assert set(then["state"]["units"]) == set(now["state"]["units"])
+    assert document(ask("replay", "--listing", LISTING, "--json", "--as-of", "20"))["sha256"] == then["sha256"]
+    told = ask("replay", "--stream", STREAM)
+    assert told.returncode == 0
+    assert "host_id" in told.stdout
+    assert "sha256" in told.stdout
+
+
+def test_replay_without_an_id_sums_up_all_read_models(ask: Any) -> None:
+    """Totals and digests, as of a position or a time; before the first record there is nothing."""
+    now = document(ask("replay", "--json"))
+    assert now["as_of"] == document(ask("verify", "--json"))["position"]
+    assert now["totals"]["orders"]["refused"] >= 1
+    assert now["sha256"] == document(ask("replay", "--json", "--as-of", now["recorded_at"]))["sha256"]
+    nothing = document(ask("replay", "--json", "--as-of", "2001-01-01T00:00:00Z"))
+    assert (nothing["as_of"], nothing["totals"]["orders"]) == (0, {})
+    assert "READ MODEL" in ask("replay").stdout
+
+
+def test_doctor_finds_nothing_wrong_with_a_sound_shop(ask: Any, nats_url: str) -> None:
+    """Versions, settings, lag and disk are told, and no problem."""
+    found = document(ask("doctor", "--json", "--nats-url", nats_url))
+    assert found["healthy"], found["problems"]
+    assert found["postgresql"]["fsync"] == "on"
+    assert set(found["lag_records"].values()) == {0}
+    assert found["disk"]["free_bytes"] > 0
+    assert "Nothing is wrong." in ask("doctor", "--nats-url", nats_url).stdout
+
+
+def test_doctor_says_what_is_wrong(ask: Any, shop_url: str) -> None:
+    """A follower that stands still, a parked record and a NATS that is away are each told, with exit code 1."""
+    parked = "INSERT INTO views.parked (projection, position, topic, error) VALUES ('orders', 9, 'a.b.v1', 'Error: no')"
+    behind = "UPDATE views.position SET position = position - 3 WHERE name = 'payouts'"
+    ahead = "UPDATE views.position SET position = position + 3 WHERE name = 'payouts'"
+    with changed(shop_url, parked, "DELETE FROM views.parked"), changed(shop_url, behind, ahead):
+        told = ask("doctor", "--nats-url", "nats://127.0.0.1:1")
+    wrong = [line for line in told.stderr.splitlines() if line.startswith("WRONG: ")]
+    assert told.returncode == 1
+    assert len(wrong) == 3
+    assert "orders could not take in position 9" in wrong[0]
+    assert "payouts is 3 records behind and does not move" in wrong[1]
+    assert "NATS cannot be reached" in wrong[2]

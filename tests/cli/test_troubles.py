@@ -1,0 +1,222 @@
+"""When something is wrong, people get one line that says what to do; never a traceback."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.cli import main
+from tests.stories.shopfront import environment, free_port, livetill
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+def line_of(done: Any, code: int = 1) -> str:
+    """Return the one line that a failed command said, and hold that it was one."""
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "this should not have happened" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("livetill: ")
+    return str(lines[0].removeprefix("livetill: "))
+
+
+def at(data_dir: Path) -> tuple[str, ...]:
+    """Options that name a data directory."""
+    return ("--data-dir", str(data_dir))
+
+
+LOOKING_BACK = (("verify",), ("replay",), ("digest",), ("rebuild", "--all"))
+
+
+@pytest.mark.parametrize("command", LOOKING_BACK, ids=" ".join)
+def test_without_a_journal_nothing_is_made_up(command: Sequence[str], tmp_path: Path) -> None:
+    """Looking back needs something to look back at; no database is made for it."""
+    assert "there is no journal in" in line_of(livetill(*command, *at(tmp_path)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [*LOOKING_BACK, ("serve", "--port", "0")], ids=" ".join)
+def test_a_database_that_is_away_is_said(command: Sequence[str], tmp_path: Path) -> None:
+    """The address is wrong or nobody is there: check both."""
+    said = line_of(livetill(*command, *at(tmp_path), "--database-url", NOWHERE))
+    assert "The database cannot be reached" in said
+
+
+def test_a_database_without_a_journal_is_said(database_url: str, tmp_path: Path) -> None:
+    """Somebody else's database is not installed into by a command that only asks."""
+    assert "holds no journal: install it" in line_of(livetill("verify", *at(tmp_path), "--database-url", database_url))
+
+
+def test_a_database_of_a_newer_livetill_is_left_alone(database_url: str, tmp_path: Path) -> None:
+    """An older program touches nothing of it."""
+    assert livetill("install", "--database-url", database_url).returncode == 0
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute("UPDATE journal.meta SET schema_version = 99")
+    for command in (("verify",), ("serve", "--port", "0"), ("install",)):
+        place = () if command == ("install",) else at(tmp_path)
+        said = line_of(livetill(*command, *place, "--database-url", database_url))
+        assert "newer than" in said
+        assert "start a newer livetill" in said
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
+    """No database is started for a server that could not listen."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = line_of(livetill("serve", "--port", str(port), *at(tmp_path)))
+    assert said == f"port {port} on 127.0.0.1 is taken: stop what listens there or choose another --port"
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_address_that_is_not_ours_is_said(tmp_path: Path) -> None:
+    """An address of another machine, and a name that is none."""
+    port = str(free_port())
+    assert "is no address of this machine" in line_of(
+        livetill("serve", "--host", "203.0.113.1", "--port", port, *at(tmp_path))
+    )
+    assert "there is no address" in line_of(
+        livetill("serve", "--host", "no.such.invalid", "--port", port, *at(tmp_path))
+    )
+
+
+def test_a_data_directory_that_is_a_file_is_said(tmp_path: Path) -> None:
+    """What is in the way is named."""
+    (tmp_path / "file").write_text("not a directory")
+    done = livetill("serve", "--port", "0", *at(tmp_path / "file"))
+    assert done.returncode == 2
+    assert "is a file" in done.stderr
+
+
+def test_a_data_directory_below_a_file_is_said(tmp_path: Path) -> None:
+    """Nothing can be kept there."""
+    (tmp_path / "file").write_text("not a directory")
+    environment_without_secrets = {"LIVETILL_SECRET": "", "LIVETILL_WEBHOOK_SECRET": ""}
+    done = livetill("token", "--role", "host", *at(tmp_path / "file" / "in"), env=environment_without_secrets)
+    assert "cannot be used (Not a directory)" in line_of(done)
+
+
+def test_a_damaged_cluster_is_said(tmp_path: Path) -> None:
+    """A directory that is no PostgreSQL cluster is not started, and not made one."""
+    (tmp_path / "postgres" / "data").mkdir(parents=True)
+    assert "holds no PostgreSQL cluster" in line_of(livetill("verify", *at(tmp_path)))
+
+
+def limited(bytes_: int) -> Callable[[], None]:
+    """Let a process write files of so many bytes and no more: the nearest to a full disk without one."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
+
+    return limit
+
+
+def run(command: Sequence[str], **options: Any) -> Any:
+    """Run the program with its output where the test wants it."""
+    return subprocess.run(
+        [sys.executable, "-m", "api", *command], stderr=subprocess.PIPE, text=True, timeout=60, check=False, **options
+    )
+
+
+def test_a_secret_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """With no room for 64 bytes there is no secret, and half a one is not left behind."""
+    done = run(
+        ["token", "--role", "host", *at(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={key: value for key, value in os.environ.items() if not key.startswith("LIVETILL_")},
+        preexec_fn=limited(16),
+    )
+    assert "cannot be used (File too large)" in line_of(done)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_database_that_does_not_fit_the_disk_is_said(tmp_path: Path) -> None:
+    """PostgreSQL's own first line of why it could not start, and where the rest is."""
+    done = run(
+        ["serve", "--port", "0", *at(tmp_path)],
+        stdout=subprocess.PIPE,
+        env=environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=limited(100_000),
+    )
+    assert "PostgreSQL did not start" in line_of(done)
+
+
+def test_a_full_disk_under_our_output_is_said() -> None:
+    """``/dev/full`` takes nothing, as a full disk does."""
+    with Path("/dev/full").open("w") as full:
+        assert "the disk is full" in line_of(run(["--version"], stdout=full))
+
+
+def test_a_reader_that_has_gone_is_no_error_to_speak_of() -> None:
+    """``livetill … | head -1`` ends quietly."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run(["--help"], stdout=writing)
+    os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sell",),
+        ("serve", "--port", "http"),
+        ("replay", "--as-of", "yesterday"),
+        ("replay", "--order", "order-1", "--listing", "listing-1"),
+        ("rebuild",),
+        ("rebuild", "everything"),
+        ("token", "--role", "king"),
+        ("token", "--role", "host", "--subject", "with blank"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_explained_with_exit_code_2(
+    arguments: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was wrong, and where the help is."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "Error: " in said
+    assert "--help" in said
+
+
+def test_a_position_that_is_to_come_is_said(shop_url: str, tmp_path: Path) -> None:
+    """The journal ends before it; nor is there a history that nobody began."""
+    place = (*at(tmp_path), "--database-url", shop_url)
+    assert "the journal ends at position" in line_of(livetill("replay", "--as-of", "999999", *place))
+    assert "there is no order order-none" in line_of(livetill("replay", "--order", "order-none", *place))
+    assert "there is no order listing-1" in line_of(livetill("replay", "--order", "listing-1", *place))
+
+
+def test_an_interrupt_is_said_in_a_word(shop_url: str, tmp_path: Path) -> None:
+    """Ctrl-C while it waits for the database."""
+    with psycopg.connect(shop_url) as holding, psycopg.connect(shop_url, autocommit=True) as watching:
+        holding.execute("LOCK TABLE views.position IN ACCESS EXCLUSIVE MODE")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api", "verify", *at(tmp_path), "--database-url", shop_url],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        waiting = (
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database"
+            " WHERE datname = current_database())"
+        )
+        deadline = time.monotonic() + 30
+        while watching.execute(waiting).fetchone() == (0,) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said.strip()) == (130, "livetill: interrupted")
