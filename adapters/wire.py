@@ -42,6 +42,7 @@ TOPICS: Final[dict[str, type]] = {
     "listing.allotment_returned.v1": li.AllotmentReturned,
     "listing.stock_adjusted.v1": li.StockAdjusted,
     "listing.oversell_declared.v1": li.OversellDeclared,
+    "listing.oversell_covered.v1": li.OversellCovered,
     "listing.price_set.v1": li.PriceSet,
     "listing.purchase_limit_set.v1": li.PurchaseLimitSet,
     "listing.window_scheduled.v1": li.WindowScheduled,
@@ -146,4 +147,8 @@ class JsonWire:
         if topic not in UPCASTS:
             raise UnreadableError(f"the topic {topic} is unknown: was it written by a newer livetill?")
         newer, rewrite = UPCASTS[topic]
-        return self.decode(newer, self._encode(rewrite(msgspec.json.decode(state))))
+        try:
+            rewritten = rewrite(msgspec.json.decode(state))
+        except (LookupError, TypeError, ValueError) as error:
+            raise UnreadableError(f"a record of topic {topic} does not fit its upcast: {error!r}") from error
+        return self.decode(newer, self._encode(rewritten))

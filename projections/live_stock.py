@@ -93,6 +93,11 @@ def _adjusted(row: StockRow, _: Record, event: e.StockAdjusted) -> None:
     row.available += event.delta
 
 
+def _oversell_covered(row: StockRow, _: Record, event: e.OversellCovered) -> None:
+    row.allotted -= event.quantity
+    row.available -= event.quantity
+
+
 def _reserved(row: StockRow, _: Record, event: e.UnitsReserved) -> None:
     row.available -= event.quantity
     row.reserved += event.quantity
@@ -175,6 +180,7 @@ _STEPS: dict[type, Callable[[StockRow, Record, Any], None]] = {
     e.StockAllotted: _allotted,
     e.AllotmentReturned: _allotment_returned,
     e.StockAdjusted: _adjusted,
+    e.OversellCovered: _oversell_covered,
     e.UnitsReserved: _reserved,
     e.UnitsReleased: _released,
     e.UnitsCommitted: _committed,

@@ -107,7 +107,7 @@ return_units: Final = _builds(
     lc.ReturnUnits, reservation_id="order-1:1", return_id="return-1", quantity=1, disposition=Disposition.RESTOCK,
     show_is_over=False,
 )  # fmt: skip
-cut_stock: Final = _builds(lc.AdjustStock, delta=-1, reason="count", reference="count-1")
+cut_stock: Final = _builds(lc.AdjustStock, delta=-1, reason="count", reference="count-1", now=at(0))
 
 
 def reserve_units(*wants: lc.Want, **changes: object) -> lc.ReserveUnits:
@@ -118,7 +118,7 @@ def reserve_units(*wants: lc.Want, **changes: object) -> lc.ReserveUnits:
 
 def listing_of(units: int, **created: object) -> list[li.Event]:
     """Return the history of a listing with some units and no window."""
-    return [listing_created(**created), li.StockAllotted(units, "created")]
+    return [listing_created(**created), li.StockAllotted(units, "")]
 
 
 def open_listing(units: int = 10, **created: object) -> list[li.Event]:

@@ -48,5 +48,5 @@ def close_window(desk: Desk, command: CloseWindow) -> None:
     offer = desk.listing(command.target).offer
     if not command.because_stream_ended:
         desk.tell(command.target, listing.CloseWindow("host", desk.now))
-    elif not desk.stream(offer.stream_id).sells:
+    elif not desk.stream(offer.stream_id).sells(desk.now):
         desk.tell(command.target, listing.CloseWindow("stream_ended", desk.now))

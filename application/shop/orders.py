@@ -44,7 +44,7 @@ def place(desk: Desk, command: PlaceOrder) -> None:
     show = desk.stream(command.stream_id)
     desk.need(line.listing_id for line in command.lines)
     listings = {line.listing_id: _offered(desk, command, line) for line in command.lines}
-    if not show.sells:
+    if not show.sells(desk.now):
         raise StreamNotLive(show.status)
     desk.need(part.listing_id for each in listings.values() for part in each.offer.components)
     placing = _Placing(desk, command, show.on_air)
@@ -256,7 +256,7 @@ def cancel_line(desk: Desk, command: CancelLine) -> None:
 def _take_back(
     desk: Desk, order_id: str, stream_id: str, facts: LineFacts, return_id: str, quantity: int, disposition: Disposition
 ) -> None:
-    over = not desk.stream(stream_id).sells
+    over = not desk.stream(stream_id).sells(desk.now)
     back = listing.ReturnUnits(_reserved_by(order_id, facts), return_id, quantity, disposition, over)
     desk.tell(facts.line.listing_id, back)
 

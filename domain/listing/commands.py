@@ -38,6 +38,7 @@ class ReturnAllotment:
 
     quantity: int
     reference: str
+    now: datetime
 
 
 @frozen
@@ -47,6 +48,7 @@ class AdjustStock:
     delta: int
     reason: str
     reference: str
+    now: datetime
     force: bool = False
 
 

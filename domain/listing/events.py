@@ -57,6 +57,13 @@ class OversellDeclared:
 
 
 @frozen
+class OversellCovered:
+    """Units that were promised, do not exist and came free: they fill the gap instead of being sold again."""
+
+    quantity: int
+
+
+@frozen
 class PriceSet:
     """The list price changed."""
 
@@ -207,8 +214,8 @@ class ListingWithdrawn:
 
 
 Event = (
-    ListingCreated | StockAllotted | AllotmentReturned | StockAdjusted | OversellDeclared | PriceSet | PurchaseLimitSet
-    | WindowScheduled | CountdownStarted | WindowOpened | WindowExtended | WindowClosed | DiscountScheduled
-    | DiscountEnded | UnitsReserved | UnitsReleased | UnitsCommitted | UnitsShipped | UnitsReturned | ListingSoldOut
-    | ListingBackInStock | ListingWithdrawn
+    ListingCreated | StockAllotted | AllotmentReturned | StockAdjusted | OversellDeclared | OversellCovered | PriceSet
+    | PurchaseLimitSet | WindowScheduled | CountdownStarted | WindowOpened | WindowExtended | WindowClosed
+    | DiscountScheduled | DiscountEnded | UnitsReserved | UnitsReleased | UnitsCommitted | UnitsShipped | UnitsReturned
+    | ListingSoldOut | ListingBackInStock | ListingWithdrawn
 )  # fmt: skip

@@ -18,6 +18,7 @@ from domain.listing.events import (
     Event,
     ListingBackInStock,
     ListingSoldOut,
+    OversellCovered,
     UnitsCommitted,
     UnitsReleased,
     UnitsReserved,
@@ -75,7 +76,7 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
         raise ListingIsWithdrawn("")
     if not command.in_look:
         _require_open(state, command.now)
-    released = _expire(state, command.now)
+    released = expire(state, command.now)
     state = fold(state, released)
     demand = sum(want.quantity for want in wants)
     quote = state.quote(command.now, command.buyer_id, demand)
@@ -139,11 +140,11 @@ def _require_room(state: Listing, buyer_id: BuyerId, demand: int) -> None:
         raise SoldOut("", state.units.available)
 
 
-def _expire(state: Listing, now: datetime) -> list[Event]:
+def expire(state: Listing, now: datetime) -> list[Event]:
     """Release the holds whose deadline has come, so that nobody is refused units that nobody has."""
     expired = state.book.expired(now)
     released: list[Event] = [UnitsReleased(each, hold.quantity, "expired") for each, hold in expired]
-    return [*released, *back_in_stock(state, len(expired))]
+    return [*released, *freed(state, sum(hold.quantity for _, hold in expired))]
 
 
 def _release(state: Listing, command: ReleaseUnits) -> list[Event]:
@@ -154,10 +155,10 @@ def _release(state: Listing, command: ReleaseUnits) -> list[Event]:
         return []
     if command.keep < 0:
         raise Invalid("keep", "must not be negative")
-    freed = hold.quantity - command.keep
-    if freed <= 0:
+    gone = hold.quantity - command.keep
+    if gone <= 0:
         return []
-    return [UnitsReleased(command.reservation_id, freed, command.reason), *back_in_stock(state, freed)]
+    return [UnitsReleased(command.reservation_id, gone, command.reason), *freed(state, gone)]
 
 
 def _commit(state: Listing, reservation_id: ReservationId, now: datetime) -> list[Event]:
@@ -183,7 +184,7 @@ def _reacquire(state: Listing, command: ReacquireUnits) -> list[Event]:
         return []
     if state.offer.withdrawn:
         raise ListingIsWithdrawn("")
-    released = _expire(state, command.now)
+    released = expire(state, command.now)
     state = fold(state, released)
     if (hold := state.book.holds.get(command.reservation_id)) is not None:
         return [*released, _committed(state, command.reservation_id, hold)]
@@ -221,12 +222,14 @@ def _return(state: Listing, command: ReturnUnits) -> list[Event]:
         command.reservation_id, command.return_id, sale.order_id, state.offer.stream_id, sale.buyer_id, sale.host_id,
         command.quantity, command.disposition, source, target,
     )  # fmt: skip
-    return [returned, *(back_in_stock(state, command.quantity) if target is Bucket.AVAILABLE else [])]
+    return [returned, *(freed(state, command.quantity) if target is Bucket.AVAILABLE else [])]
 
 
-def back_in_stock(state: Listing, quantity: int) -> list[Event]:
-    """Say so when there is something to reserve again."""
-    return [ListingBackInStock()] if state.sold_out and quantity else []
+def freed(state: Listing, quantity: int) -> list[Event]:
+    """Return what follows when units come free: they fill the gap of an oversell first; the rest is for sale again."""
+    covering = min(state.short, quantity)
+    covered: list[Event] = [OversellCovered(covering)] if covering else []
+    return [*covered, *([ListingBackInStock()] if state.sold_out and quantity > covering else [])]
 
 
 def sold_out(state: Listing, quantity: int) -> list[Event]:

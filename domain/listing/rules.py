@@ -47,8 +47,8 @@ from domain.listing.events import (
 )
 from domain.listing.offer import Discount, Phase, Window, require_discount, require_period, require_price
 from domain.listing.refusals import ListingIsWithdrawn, PriceMayNotRise, StockIsPromised
-from domain.listing.reservations import MAX_UNITS, back_in_stock, require_quantity, sold_out
-from domain.listing.state import Listing, planned
+from domain.listing.reservations import MAX_UNITS, expire, freed, require_quantity, sold_out
+from domain.listing.state import Listing, fold, planned
 from domain.listing.units import Hold, Sale
 from domain.refusal import AlreadyExists, Invalid, NotAllowedNow, NotFound
 
@@ -107,7 +107,7 @@ def _create(command: CreateListing) -> list[Event]:
     if command.purchase_limit is not None:
         events += _set_limit(Listing(), command.purchase_limit)
     if command.allotment:
-        events.append(StockAllotted(command.allotment, "created"))
+        events.append(StockAllotted(command.allotment, ""))
     return events
 
 
@@ -123,22 +123,30 @@ def _require_components(command: CreateListing) -> None:
         require_quantity(component.quantity, "components.quantity")
 
 
+_MOVES: Final = {AllotStock: "allot", ReturnAllotment: "return", AdjustStock: "adjust"}
+
+
 def _move_stock(state: Listing, command: AllotStock | ReturnAllotment | AdjustStock) -> list[Event]:
-    if command.reference in state.references:
+    if f"{_MOVES[type(command)]}/{command.reference}" in state.references:
         return []
+    if not command.reference:
+        raise Invalid("reference", "is needed, so that the same movement is booked once")
     if state.offer.components:
         raise Invalid("quantity", "a look has no units of its own")
     match command:
         case AllotStock(quantity, reference):
             require_quantity(quantity, "quantity")
             require_quantity(state.units.allotted + quantity, "allotted")
-            return [StockAllotted(quantity, reference), *back_in_stock(state, quantity)]
-        case ReturnAllotment(quantity, reference):
+            return [StockAllotted(quantity, reference), *freed(state, quantity)]
+        case ReturnAllotment(quantity, reference, now):
             require_quantity(quantity, "quantity")
+            released = expire(state, now)
+            state = fold(state, released)
             _require_unpromised(state, quantity)
-            return [AllotmentReturned(quantity, reference), *sold_out(state, quantity)]
-        case AdjustStock():
-            return _adjust(state, command)
+            return [*released, AllotmentReturned(quantity, reference), *sold_out(state, quantity)]
+        case AdjustStock(now=now):
+            released = expire(state, now)
+            return [*released, *_adjust(fold(state, released), command)]
 
 
 def _require_unpromised(state: Listing, quantity: int) -> None:
@@ -152,17 +160,17 @@ def _adjust(state: Listing, command: AdjustStock) -> list[Event]:
         raise Invalid("delta", f"must be between 1 and {MAX_UNITS}, or negative")
     if command.delta > 0:
         require_quantity(state.units.allotted + command.delta, "allotted")
-        return [StockAdjusted(command.delta, command.reason, command.reference), *back_in_stock(state, command.delta)]
+        return [StockAdjusted(command.delta, command.reason, command.reference), *freed(state, command.delta)]
     if not command.force:
         _require_unpromised(state, -command.delta)
     taken = min(-command.delta, state.units.available)
     missing = -command.delta - taken
-    promised = state.units.reserved + state.units.committed
+    promised = state.units.reserved + state.units.committed - state.short
     if missing > promised:
         raise Invalid("delta", f"must be at least {-taken - promised}: there are no more units to lose")
     events: list[Event] = [StockAdjusted(-taken, command.reason, command.reference), *sold_out(state, taken)]
     if missing:
-        events.append(OversellDeclared(missing, _broken(state, missing), command.reference))
+        events.append(OversellDeclared(missing, _broken(state, state.short + missing), command.reference))
     return events
 
 
@@ -263,6 +271,8 @@ def _schedule_discount(state: Listing, discount: Discount) -> list[Event]:
     require_discount(discount)
     if state.offer.components and (discount.total_limit or discount.per_buyer_limit):
         raise Invalid("discount", "a look's discount has no limits: its units are counted on its components")
+    if discount.discount_id in state.offer.ended_discounts:
+        return []
     known = {each.discount_id: each for each in state.offer.discounts}
     if discount.discount_id in known:
         if known[discount.discount_id] == discount:

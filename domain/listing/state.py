@@ -17,6 +17,7 @@ from domain.listing.events import (
     ListingCreated,
     ListingSoldOut,
     ListingWithdrawn,
+    OversellCovered,
     OversellDeclared,
     PriceSet,
     PurchaseLimitSet,
@@ -50,6 +51,7 @@ class Offer:
     purchase_limit: int | None = None
     components: tuple[Component, ...] = ()
     discounts: tuple[Discount, ...] = ()
+    ended_discounts: tuple[str, ...] = ()
     withdrawn: bool = False
 
 
@@ -63,6 +65,8 @@ class Listing:
     book: Book = Book()
     sold_out: bool = False
     """Whether viewers were last told that nothing is left."""
+    short: int = 0
+    """Promised units that do not exist, as a forced cut has shown."""
     discounted: Map[str, int] = Map()
     """Units sold at each discount, and at each discount to each buyer."""
     references: Map[str, None] = Map()
@@ -118,22 +122,26 @@ def evolve(state: Listing, event: Event) -> Listing:
             return changed(state, units=units, book=state.book.commit(reservation_id))
         case UnitsShipped(reservation_id, quantity):
             units = state.units.moved(quantity, Bucket.COMMITTED, Bucket.SHIPPED)
-            return changed(state, units=units, book=state.book.ship(reservation_id))
+            return changed(state, units=units, book=state.book.ship(reservation_id), short=_still_short(state, units))
         case UnitsReturned(reservation_id, return_id):
             units = state.units.moved(event.quantity, event.source, event.target)
-            return changed(state, units=units, book=state.book.take_back(reservation_id, return_id, event.quantity))
+            book = state.book.take_back(reservation_id, return_id, event.quantity)
+            return changed(state, units=units, book=book, short=_still_short(state, units))
         case ListingSoldOut():
             return changed(state, sold_out=True)
         case ListingBackInStock():
             return changed(state, sold_out=False)
         case StockAllotted(quantity, reference):
-            return _booked(state, reference, state.units.allot(quantity))
+            return _booked(state, f"allot/{reference}", state.units.allot(quantity))
         case AllotmentReturned(quantity, reference):
-            return _booked(state, reference, state.units.moved(quantity, Bucket.AVAILABLE, Bucket.RETURNED_TO_SOURCE))
+            units = state.units.moved(quantity, Bucket.AVAILABLE, Bucket.RETURNED_TO_SOURCE)
+            return _booked(state, f"return/{reference}", units)
         case StockAdjusted(delta, _, reference):
-            return _booked(state, reference, state.units.allot(delta))
-        case OversellDeclared():
-            return state
+            return _booked(state, f"adjust/{reference}", state.units.allot(delta))
+        case OversellDeclared(quantity):
+            return changed(state, short=state.short + quantity)
+        case OversellCovered(quantity):
+            return changed(state, short=state.short - quantity, units=state.units.allot(-quantity))
         case WindowScheduled():
             return changed(state, window=planned(event))
         case CountdownStarted():
@@ -163,11 +171,17 @@ def _offered(offer: Offer, event: Event) -> Offer:
         case DiscountScheduled(discount):
             return changed(offer, discounts=(*offer.discounts, discount))
         case DiscountEnded(discount_id):
-            return changed(offer, discounts=tuple(d for d in offer.discounts if d.discount_id != discount_id))
+            left = tuple(each for each in offer.discounts if each.discount_id != discount_id)
+            return changed(offer, discounts=left, ended_discounts=(*offer.ended_discounts, discount_id))
         case ListingWithdrawn():
             return changed(offer, withdrawn=True)
         case _:
             return offer
+
+
+def _still_short(state: Listing, units: Units) -> int:
+    """Only promised units can be missing: what was sent or set aside did exist after all."""
+    return min(state.short, units.reserved + units.committed)
 
 
 def _booked(state: Listing, reference: str, units: Units) -> Listing:

@@ -61,10 +61,10 @@ class Stream:
     ended_at: datetime | None = None
     views: int = 0
 
-    @property
-    def sells(self) -> bool:
-        """Whether orders are taken: on air, or interrupted while open windows keep their promise."""
-        return self.status in (Status.LIVE, Status.INTERRUPTED)
+    def sells(self, now: datetime) -> bool:
+        """Whether orders are taken: on air, or interrupted for not too long, while open windows keep their promise."""
+        waiting = self.interrupted_until is not None and now < self.interrupted_until
+        return self.status is Status.LIVE or (self.status is Status.INTERRUPTED and waiting)
 
     def terms_at(self, instant: datetime) -> AgreedTerms:
         """Return the terms of a sale whose units are reserved at an instant."""

@@ -163,7 +163,7 @@ class WholeShop(RuleBasedStateMachine):
     def adjust(self, listing_id: str, delta: int, force: bool) -> None:
         """Somebody counted again."""
         self.serial += 1
-        self.ask(c.Tell(listing_id, AdjustStock(delta, "count", f"count-{self.serial}", force)))
+        self.ask(c.Tell(listing_id, AdjustStock(delta, "count", f"count-{self.serial}", self.shop.till.now(), force)))
 
     @rule(listing_id=st.sampled_from((PLAIN, LIMITED, LOOK)), opened=st.booleans())
     def window(self, listing_id: str, opened: bool) -> None:

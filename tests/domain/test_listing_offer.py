@@ -36,7 +36,7 @@ COUNTING = at(-30)
 def test_a_listing_is_created_with_its_stock_and_limit() -> None:
     """One command, one fact each."""
     given(LISTING).when(create_listing(purchase_limit=2)).then(
-        listing_created(), li.PurchaseLimitSet(2), li.StockAllotted(10, "created")
+        listing_created(), li.PurchaseLimitSet(2), li.StockAllotted(10, "")
     ).leaves({"units.available": 10, "offer.purchase_limit": 2})
 
 
@@ -92,8 +92,10 @@ def test_new_stock_ends_being_sold_out() -> None:
 def test_only_units_that_nobody_holds_go_back_to_the_brand() -> None:
     """What is promised stays; the last free unit that goes back sells the listing out."""
     held = [*open_listing(3), units_reserved()]
-    given(LISTING, *held).when(lc.ReturnAllotment(3, "truck-2")).refused(StockIsPromised, available=2, promised=1)
-    given(LISTING, *held).when(lc.ReturnAllotment(2, "truck-2")).then(
+    given(LISTING, *held).when(lc.ReturnAllotment(3, "truck-2", at(0))).refused(
+        StockIsPromised, available=2, promised=1
+    )
+    given(LISTING, *held).when(lc.ReturnAllotment(2, "truck-2", at(0))).then(
         li.AllotmentReturned(2, "truck-2"), li.ListingSoldOut()
     ).leaves({"units.returned_to_source": 2, "units.allotted": 3})
 
@@ -131,6 +133,23 @@ def test_a_forced_cut_declares_whose_orders_it_breaks() -> None:
         li.StockAdjusted(-1, "count", "count-1"),
         li.ListingSoldOut(),
         li.OversellDeclared(3, ("order-3", "order-2", "order-1"), "count-1"),
+    )
+
+
+def test_units_that_do_not_exist_are_never_sold_again() -> None:
+    """When a broken promise comes free, its units fill the gap that the forced cut has shown; nobody else gets them."""
+    short = [
+        *open_listing(1),
+        units_reserved(),
+        li.ListingSoldOut(),
+        li.StockAdjusted(0, "count", "count-1"),
+        li.OversellDeclared(1, ("order-1",), "count-1"),
+    ]
+    given(LISTING, *short).when(lc.ReleaseUnits("order-1:1", "cancelled")).then(
+        li.UnitsReleased("order-1:1", 1, "cancelled"), li.OversellCovered(1)
+    )
+    given(LISTING, *short).when(lc.AllotStock(3, "truck-1")).then(
+        li.StockAllotted(3, "truck-1"), li.OversellCovered(1), li.ListingBackInStock()
     )
 
 
@@ -439,7 +458,7 @@ def test_a_withdrawn_listing_is_out_for_good() -> None:
         lc.ScheduleDiscount(discount(percent_bps=100)),
     ):  # fmt: skip
         given(LISTING, *out).when(command).refused(ListingIsWithdrawn)
-    given(LISTING, *out).when(lc.ReturnAllotment(3, "truck-2")).leaves({"units.returned_to_source": 3})
+    given(LISTING, *out).when(lc.ReturnAllotment(3, "truck-2", at(0))).leaves({"units.returned_to_source": 3})
 
 
 def test_the_history_of_an_evening_reads_as_it_happened() -> None:

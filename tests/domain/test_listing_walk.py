@@ -185,14 +185,14 @@ class ListingWalk(RuleBasedStateMachine):
     @rule(quantity=quantities)
     def give_back(self, quantity: int) -> None:
         """The brand takes some back."""
-        self.listing.tell(lc.ReturnAllotment(quantity, self._reference()), named=True)
+        self.listing.tell(lc.ReturnAllotment(quantity, self._reference(), self.now), named=True)
 
     @backstage
     @rule(delta=st.integers(-6, 3), force=st.booleans())
     def count(self, delta: int, force: bool) -> None:
         """A count finds fewer or more; a forced cut names whose orders it breaks."""
         before = self.state.units
-        events = self.listing.tell(lc.AdjustStock(delta, "count", self._reference(), force), named=True)
+        events = self.listing.tell(lc.AdjustStock(delta, "count", self._reference(), self.now, force), named=True)
         for event in events:
             if isinstance(event, li.OversellDeclared):
                 assert force
@@ -282,7 +282,13 @@ class ListingWalk(RuleBasedStateMachine):
         allotted = _sum(self.listing.of(li.StockAllotted)) + sum(
             each.delta for each in self.listing.of(li.StockAdjusted)
         )
-        assert units.allotted == allotted
+        assert units.allotted == allotted - _sum(self.listing.of(li.OversellCovered))
+
+    @invariant()
+    def what_does_not_exist_is_not_for_sale(self) -> None:
+        """As long as promised units are missing, nothing that comes free is offered to anybody else."""
+        assert 0 <= self.state.short <= self.state.units.reserved + self.state.units.committed
+        assert not (self.state.short and self.state.units.available)
 
     @invariant()
     def nothing_is_sold_that_was_not_given(self) -> None:

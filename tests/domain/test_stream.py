@@ -141,9 +141,11 @@ def test_an_interruption_says_when_it_becomes_the_end() -> None:
 
 
 def test_an_interrupted_show_still_sells() -> None:
-    """Open windows keep their promise while the picture is away."""
+    """Open windows keep their promise while the picture is away, up to the limit and not an instant longer."""
     state = STREAM.fold(interrupted_show())
-    assert state.sells
+    assert state.interrupted_until is not None
+    assert state.sells(state.interrupted_until - timedelta(microseconds=1))
+    assert not state.sells(state.interrupted_until)
 
 
 def test_the_picture_may_come_back_within_the_limit() -> None:

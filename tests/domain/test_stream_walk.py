@@ -152,7 +152,9 @@ class StreamWalk(RuleBasedStateMachine):
         """Interrupted shows have a limit, ended ones an end, and no others have either."""
         assert (self.state.interrupted_until is not None) is (self.state.status is Status.INTERRUPTED)
         assert (self.state.ended_at is not None) is (self.state.status is Status.ENDED)
-        assert self.state.sells is (self.state.status in (Status.LIVE, Status.INTERRUPTED))
+        limit = self.state.interrupted_until
+        waits = self.state.status is Status.INTERRUPTED and limit is not None and self.now < limit
+        assert self.state.sells(self.now) is (self.state.status is Status.LIVE or waits)
 
     @invariant()
     def terms_are_numbered_without_gaps(self) -> None:

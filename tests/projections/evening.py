@@ -90,8 +90,8 @@ class Evening:
         discount = Discount(f"off-{self.number}", now, later, percent_bps=self.random.choice((1000, 10_000)))
         commands = [
             c.Tell(listing_id, lc.AllotStock(2, f"more-{self.number}")),
-            c.Tell(listing_id, lc.ReturnAllotment(1, f"less-{self.number}")),
-            c.Tell(listing_id, lc.AdjustStock(-1, "count", f"count-{self.number}", force=True)),
+            c.Tell(listing_id, lc.ReturnAllotment(1, f"less-{self.number}", now)),
+            c.Tell(listing_id, lc.AdjustStock(-1, "count", f"count-{self.number}", now, force=True)),
             c.Tell(listing_id, lc.SetPrice(200, now)),
             c.Tell(listing_id, lc.SetPurchaseLimit(self.random.choice((None, 5)))),
             c.Tell(listing_id, lc.ScheduleDiscount(discount)),

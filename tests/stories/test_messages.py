@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import httpx
 import nats
+from nats.aio.client import Client as Nats
 
 from adapters.embedded import EmbeddedNats
 from tests.stories.shopfront import Buyers, Client, eventually, serving
@@ -39,7 +40,7 @@ async def test_sales_go_on_without_nats_and_its_store_is_refilled(tmp_path: Path
 async def _consumed(messages: EmbeddedNats, expected: int) -> list[int]:
     """Return the positions that a new consumer gets, once NATS is back and refilled."""
 
-    async def refilled() -> "nats.NATS | None":
+    async def refilled() -> Nats | None:
         try:
             client = await nats.connect(messages.url(), allow_reconnect=False, connect_timeout=1)
         except (OSError, nats.errors.Error, TimeoutError):
@@ -56,7 +57,7 @@ async def _consumed(messages: EmbeddedNats, expected: int) -> list[int]:
 
     client = await eventually(refilled)
     subscription = await client.jetstream().subscribe("livetill.>", ordered_consumer=True)
-    positions = []
+    positions: list[int] = []
     while len(positions) < expected:
         message = await subscription.next_msg(timeout=QUIET)
         positions.append(json.loads(message.data)["position"])
