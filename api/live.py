@@ -1,8 +1,9 @@
 """The live feed: ``GET /v1/streams/{id}/live``, Server-Sent Events for everybody.
 
-What is told, in this order within a frame: ``pin``, ``window``, ``stream``, ``sold_out`` and ``back_in_stock`` as they
-happened, then ``stock``, ``order`` and ``boards`` as they are. A ``snapshot`` comes first; ``id`` is the position up to
-which all has been told, so a client that reconnects with ``Last-Event-ID`` goes on from there.
+A ``snapshot`` comes first. Then a frame at a time: ``stock``, ``boards`` and ``stream`` as they are now; ``pin``,
+``window``, ``stream``, ``sold_out`` and ``back_in_stock`` one by one as they happened; ``order``, what was sold since
+the frame before; ``tick``, the time, when there is nothing else. ``id`` is the position up to which all has been told,
+so a client that reconnects with ``Last-Event-ID`` goes on from there.
 """
 
 import re

@@ -101,7 +101,7 @@ class Channel:
         self.take(fresh)
         changed = self._changed({row.listing_id for row in fresh.rows}, now, moment)
         figures = self._figures(digest, fresh, moment)
-        told = [*self._news(digest), *_stock(changed, position, now), *figures]
+        told = [*_stock(changed, position, now), *figures, *self._news(digest), *self._ticker(digest)]
         if not told and moment - self._told_at >= TICK_SECONDS:
             told = [Told("tick", {"server_now": now})]
         if told:
@@ -145,14 +145,17 @@ class Channel:
     def _figures(self, digest: Digest, fresh: Fresh, moment: float) -> Iterator[Told]:
         if digest.show and not any(name == "stream" for _, name, _ in digest.news):
             yield Told("stream", {"change": "sampled", "stream": self.show})
-        if digest.sales:
-            yield Told("order", self._sales(digest.sales), adds_up=True)
         self._boards_due = self._boards_due or digest.boards
         if fresh.boards is not None:
             self._boards_due, self._boards_at = False, moment
             if fresh.boards != self.boards:
                 self.boards = fresh.boards
                 yield Told("boards", {"boards": self.boards})
+
+    def _ticker(self, digest: Digest) -> Iterator[Told]:
+        """Tell sales last, for they add up: who has heard of them has heard all of the frame."""
+        if digest.sales:
+            yield Told("order", self._sales(digest.sales), adds_up=True)
 
     # state
 

@@ -64,16 +64,15 @@ def event(name: str, position: int, data: object) -> bytes:
 def encoded(told: Sequence[Told], before: int, position: int) -> Iterator[Part]:
     """Encode what is told between two positions.
 
-    Only the last figure carries the new position: a connection that breaks between two of them makes the client come
-    back for both. Figures that change by time, with no record behind them, may be told again to who is at the position.
+    Only the last event carries the new position: a connection that breaks between two of them makes the client come
+    back for the rest. News carry their own position, figures the one before. Figures that change by time, with no
+    record behind them, may be told again to who is at the position already.
     """
-    reached = before
-    for index, each in enumerate(told):
-        if each.position is not None:
-            reached = each.position
-        elif index == len(told) - 1:
-            reached = position
-        unseen_below = each.position or position + (before == position and not each.adds_up)
+    by_time = before == position
+    not_all = position if by_time else position - 1
+    for index, each in enumerate(told, start=1):
+        reached = position if index == len(told) else min(each.position or before, not_all)
+        unseen_below = each.position or position + (by_time and not each.adds_up)
         yield Part(event(each.name, reached, each.data), each.position is not None, unseen_below)
 
 
@@ -94,7 +93,7 @@ class FrameLog:
         self._grown = asyncio.Event()
 
     def append(self, position: int, told: Sequence[Told]) -> None:
-        """Tell everybody: news first, in the order it happened, then figures."""
+        """Tell everybody."""
         parts = tuple(encoded(told, self.position, position))
         self.number, self.position = self.number + 1, position
         frame = Frame(self.number, position, parts, b"".join(part.data for part in parts))

@@ -118,8 +118,9 @@ class Watcher:
 
     async def until(self, name: str) -> Told:
         """Return the next event of a name, passing over others."""
-        while (told := await self.next()).name != name:
-            continue
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (told := await self.next()).name != name:
+                continue
         return told
 
     async def upto(self, position: int) -> list[Told]:
