@@ -1,12 +1,13 @@
 """The HTTP application: every endpoint, the problems they end in, and what is observed around them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import structlog
-from litestar import Litestar, Request, Response, get
+from litestar import HttpMethod, Litestar, Request, Response, get, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -40,6 +41,7 @@ def create_app(services: Services, *, on_startup: Sequence[Hook] = (), on_shutdo
     metrics = RequestMetrics()
     app = Litestar(
         route_handlers=[
+            *_options(),
             *(endpoint.handler(edge) for endpoint in ENDPOINTS),
             *live.HANDLERS,
             *pages.HANDLERS,
@@ -69,6 +71,27 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
         headers["allow"] = error.headers["allow"]
     media_type = headers.pop("content-type")
     return Response(encoded(refused), status_code=status_of(refused.name), media_type=media_type, headers=headers)
+
+
+def _options() -> Iterator[HTTPRouteHandler]:
+    """Answer OPTIONS where a path takes several methods; Litestar's own answer knows only the first of them.
+
+    They are registered first, or Litestar would add its own.
+    """
+    methods: defaultdict[str, set[str]] = defaultdict(set)
+    for endpoint in ENDPOINTS:
+        methods[endpoint.path].add(endpoint.method)
+    for path, names in methods.items():
+        if len(names) > 1:
+            yield _allowing(path, ", ".join(sorted({*names, "OPTIONS"})))
+
+
+def _allowing(path: str, allow: str) -> HTTPRouteHandler:
+    @route(path, http_method=HttpMethod.OPTIONS, status_code=204)
+    async def options(request: Request[Any, Any, Any]) -> Response[None]:  # noqa: ARG001 - Litestar wants what it knows
+        return Response(None, status_code=204, headers={"Allow": allow})
+
+    return options
 
 
 @cache

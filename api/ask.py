@@ -149,7 +149,7 @@ class Ask:
         """Return something as of the position that the query names, or as of now, with the position it is true at."""
         position = await self.as_of(query)
         if position is None:
-            await self._require_position(query)
+            await self._min_position(query)
             return found, self.services.till.histories.position
         histories = self.services.till.histories
         then = await histories.at_position(self.services.journal, found.id, position)
@@ -160,8 +160,8 @@ class Ask:
         position = await self.as_of(query)
         if position is not None:
             return await self.services.tables_at(position)
-        wanted = self._min_position(query)
-        if wanted is not None and not await self.services.wait_for(wanted, WAIT_SECONDS):
+        wanted = await self._min_position(query)
+        if wanted and not await self.services.wait_for(wanted, WAIT_SECONDS):
             raise PositionNotReached(wanted, 1)
         return self.services.tables
 
@@ -171,9 +171,8 @@ class Ask:
             return None
         self.require(self.principal.role in access.PAST_READERS)
         if query.as_of.isdigit():
-            position, head = int(query.as_of[:19]), await self.services.journal.head()
-            if position > head:
-                raise Invalid("as_of", f"must be at most {head}, the last position of the journal")
+            position = int(query.as_of[:19])
+            await self._require_written("as_of", position)
             return position
         return await self.services.journal.position_at(self._instant(query.as_of))
 
@@ -190,19 +189,22 @@ class Ask:
             raise Invalid("as_of", "must not be in the future")
         return instant
 
-    def _min_position(self, query: ReadQuery) -> int | None:
+    async def _min_position(self, query: ReadQuery) -> int:
+        """Return the position that the answer must know of, 0 for any; one that nobody was told of is a mistake."""
         header = self.headers.get(b"livetill-min-position")
-        if header is None or query.min_position is not None:
-            return query.min_position
-        if not header.isdigit() or len(header) > 15:  # noqa: PLR2004 - more digits than any position has
-            raise Invalid("Livetill-Min-Position", "must be a position")
-        return int(header)
+        wanted = query.min_position
+        if not wanted and header is not None:
+            if not header.isdigit() or len(header) > 15:  # noqa: PLR2004 - more digits than any position has
+                raise Invalid("Livetill-Min-Position", "must be a position")
+            wanted = int(header)
+        if wanted:
+            await self._require_written("min_position", wanted)
+        return wanted
 
-    async def _require_position(self, query: ReadQuery) -> None:
-        """A look reads the journal itself: what it wants is there, or will be written some day."""
-        wanted = self._min_position(query)
-        if wanted is not None and await self.services.journal.head() < wanted:
-            raise PositionNotReached(wanted, 1)
+    async def _require_written(self, name: str, position: int) -> None:
+        head = await self.services.journal.head()
+        if position > head:
+            raise Invalid(name, f"must be at most {head}, the last position of the journal")
 
 
 def _existing(kind: str, history_id: str, found: Versioned) -> Seen:

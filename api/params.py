@@ -37,7 +37,7 @@ class ReadQuery(Body, frozen=True):
     """When the answer is to be of."""
 
     as_of: AsOf | None = None
-    min_position: MinPosition | None = None
+    min_position: MinPosition = 0
 
 
 class PageQuery(ReadQuery, frozen=True):

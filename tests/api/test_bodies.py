@@ -197,6 +197,7 @@ async def test_an_id_that_cannot_be_one_is_not_found(shop: Shopfront, path: str)
         ("after=-1", "after"),
         ("after=1.5", "after"),
         ("after=99999999999999999999", "after"),
+        ("after=null", "after"),
         ("unknown=1", ""),
         ("limit=1&limit=2", ""),
     ],

@@ -163,5 +163,7 @@ async def test_a_read_waits_for_the_position_it_is_asked_for() -> None:
         await shop.follower.catch_up()
         assert (await shop.get(f"/v1/streams/{stream_id}/stock", Livetill_Min_Position="2")).status_code == 200
         assert (await shop.get(f"/v1/streams/{stream_id}?min_position=2")).status_code == 200
-        problem(await shop.get(f"/v1/streams/{stream_id}?min_position=3"), 503, "position_not_reached")
+        for path in (f"/v1/streams/{stream_id}", f"/v1/streams/{stream_id}/stock"):
+            refused = problem(await shop.get(f"{path}?min_position=3"), 422, "invalid")
+            assert refused["field"] == "min_position"
         problem(await shop.get(f"/v1/streams/{stream_id}", Livetill_Min_Position="soon"), 422, "invalid")
