@@ -69,8 +69,8 @@ export class Card {
   #stock(state, { available, reserved, allotted, committed, shipped }) {
     const looks = allotted === 0 && available > 0 ? available : allotted;
     const part = (number) => (looks > 0 ? Math.min(1, Math.max(0, number / looks)) : 0);
-    this.#fill("bar-left", part(available));
-    this.#fill("bar-held", part(available + reserved));
+    this.#fill("bar-left", 0, part(available));
+    this.#fill("bar-held", part(available), part(available + reserved));
     this.#text("left-text", leftText(state, available, committed + shipped));
     this.#text("holds", reserved > 0 ? `${count(reserved)} in checkout` : OVER.has(state) ? `${count(available)} not sold` : "");
   }
@@ -93,8 +93,8 @@ export class Card {
     this.#parts[name].textContent = text;
   }
 
-  #fill(name, part) {
-    const value = `inset(0 ${(100 - part * 100).toFixed(2)}% 0 0)`;
+  #fill(name, from, to) {
+    const value = `inset(0 ${(100 - to * 100).toFixed(2)}% 0 ${(from * 100).toFixed(2)}%)`;
     if (this.#texts.get(name) === value) return;
     this.#texts.set(name, value);
     this.#parts[name].style.clipPath = value;
