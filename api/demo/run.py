@@ -92,7 +92,8 @@ def _tell(report: Report, wishes: Wishes, screen: Screen) -> None:
 
 def _stay(server: Server, screen: Screen) -> None:
     """Keep the pages up until Ctrl-C."""
-    screen.say(f"The pages stay up at {server.url}/ until you press Ctrl-C.")
+    screen.say(f"The pages stay up at {server.url}/ until you press Ctrl-C; then the demo's data go.")
+    screen.say(f"A token for the API: livetill token --role auditor --data-dir {server.data_dir}")
     try:
         server.wait()
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from attrs import define, frozen
 from api.auth import Role
 from api.demo.errors import DemoError
 
-LANES: Final = 16
+LANES: Final = 64
 """How many requests are under way at once where their order does not matter: enough to fill the till's batches."""
 TIMEOUT_SECONDS: Final = 60
 ATTEMPTS: Final = 60

@@ -1,11 +1,11 @@
 """Plays a planned show over HTTP, and adds up what the shop answers.
 
-Listings are offered concurrently, for their order means nothing. Orders and cancellations come one after another in
-file order: who was first decides who gets the last unit, at which price, and what a cancellation takes back.
+Listings are offered concurrently, for their order means nothing. Orders and cancellations take turns on every listing,
+in file order: who was first decides who gets the last unit, at which price, and what a cancellation takes back.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -15,12 +15,13 @@ from attrs import define, field, frozen
 from api.auth import Role
 from api.demo.matching import PaidLines, Taken
 from api.demo.pace import Pace
-from api.demo.plan import Host, Line, Offering, Order, Show, TakeBack, allotment
+from api.demo.plan import Host, Line, Offering, Order, Show, Step, TakeBack, allotment
 from api.demo.rows import CURRENCY
 from api.demo.screen import Screen
 from api.demo.server import SUBJECTS
 from api.demo.shop import Answer, Shop
 from api.demo.tally import Tally
+from api.demo.turns import Turn, Turns, side_by_side
 
 HOLD_DAYS: Final = 14
 PINS: Final = 3
@@ -70,12 +71,18 @@ class Player:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.pace.begin()
-        for step in show.steps:
-            await self.pace.until(step.at)
-            await self._order(stall, step) if isinstance(step, Order) else await self._take_back(step)
-            self.screen.advance()
+        turns = Turns()
+        async with side_by_side() as group:
+            for step in show.steps:
+                await self.pace.until(step.at)
+                group.create_task(self._step(stall, step, turns.queue(_shared(step))))
         self.tally.selling_seconds += loop.time() - began
         await self.shop.tell(BRAND, f"/v1/streams/{stall.stream_id}/end")
+
+    async def _step(self, stall: Stall, step: Step, turn: Turn) -> None:
+        async with turn:
+            await self._order(stall, step) if isinstance(step, Order) else await self._take_back(step)
+        self.screen.advance()
 
     # before the show
 
@@ -83,7 +90,9 @@ class Player:
         created = await self.shop.tell(BRAND, "/v1/streams", _stream(show))
         stall = Stall(created["stream_id"], show.host.host_id)
         self.stream_ids[stall.stream_id] = stall.host_id
-        await _together([self._offer(stall, offering) for offering in show.offerings])
+        async with side_by_side() as group:
+            for offering in show.offerings:
+                group.create_task(self._offer(stall, offering))
         return stall
 
     async def _offer(self, stall: Stall, offering: Offering) -> None:
@@ -111,7 +120,9 @@ class Player:
     # selling
 
     async def _order(self, stall: Stall, order: Order) -> None:
-        await _together([self._reprice(stall, line) for line in order.lines])
+        async with side_by_side() as group:
+            for line in order.lines:
+                group.create_task(self._reprice(stall, line))
         placed = await self.shop.ask(CLIENT, "/v1/orders", _asked(stall, order), key=f"order-{order.order_key}")
         if placed.problem:
             self.tally.refused(stall.host_id, placed.problem)
@@ -217,11 +228,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-async def _together(tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Do everything at once; the first failure ends the rest, and is the one that people are told."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for task in tasks:
-                group.create_task(task)
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+def _shared(step: Step) -> Iterable[Hashable]:
+    """Name what must not be touched by two steps at once."""
+    if isinstance(step, Order):
+        return [line.stock_code for line in step.lines]
+    return [step.stock_code, ("returns of", step.customer)]
