@@ -1,11 +1,14 @@
-"""The certificate: walks the whole journal once and says whether everything that must hold does.
+"""The certificate: walks the whole journal and says whether everything that must hold does.
 
 Nobody's word is taken for anything: events are folded from the stored bytes by the shop's own deciders, and what must
-be true is checked after each. The same walk replays the read models, so that the live ones can be compared.
+be true is checked after each. Beside the walk the read models are replayed, here or in another process, so that the
+live ones can be compared.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import Protocol
 
 from attrs import Factory, frozen
@@ -13,7 +16,7 @@ from attrs import Factory, frozen
 from domain.record import Metadata, Record
 from projections.applying import Applier
 from projections.breach import RULES, Breach, BreachError
-from projections.catalogue import PROJECTIONS
+from projections.catalogue import named
 from projections.digest import Digest, digest
 from projections.envelopes import EnvelopeRules, Once
 from projections.memory import MemoryStore
@@ -21,8 +24,12 @@ from projections.projection import Projection
 from projections.shop_rules import KEPT_STATES, ShopRules
 from projections.store import Store, Wire
 
+CHUNK = 5_000
+"""Records that are read at a time."""
 SLICE = 1_000
 """Records between two pauses in which others on the event loop get their turn."""
+Replay = Callable[[Mapping[str, int]], Awaitable[Sequence[Digest]]]
+"""Digests read models replayed from the journal, by name and position."""
 Advanced = Callable[[int, int], None]
 """Told how many records are verified, and of how many."""
 
@@ -35,9 +42,6 @@ class Archive(Protocol):
 
     async def read(self, after: int, limit: int) -> Sequence[Record]:
         """Return up to ``limit`` records after a position, in order."""
-
-    def scan(self, after: int = 0, upto: int | None = None) -> AsyncIterator[Sequence[Record]]:
-        """Walk the journal in chunks, flat in memory."""
 
     async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
         """Return the records of each history after the given version, by history and version."""
@@ -56,7 +60,7 @@ class Compared:
 
     live: Digest
     replayed: Digest | None
-    """None when the walk ended before it."""
+    """None when the walk broke off."""
 
     @property
     def same(self) -> bool:
@@ -91,59 +95,116 @@ async def verify(
     journal: Archive,
     wire: FullWire,
     store: Store | None = None,
-    projections: Iterable[Projection] = PROJECTIONS,
     *,
+    replay: Replay | None = None,
     advanced: Advanced | None = None,
     kept_states: int = KEPT_STATES,
+    chunk: int = CHUNK,
 ) -> Certificate:
     """Verify the journal up to its head, and the read models of ``store`` each at its own position.
 
-    One pass. Memory holds the states of shows and listings, a bounded number of others, 16 bytes a command and a
-    passing history, and with a store the replayed rows: about as much as the read models themselves.
+    ``replay`` gives the digests to compare with, for read models by name and position; unless told they are replayed
+    here. Memory holds the states of shows and listings, ``kept_states`` others, 16 bytes a command and a passing
+    history, and where the replay is done its rows: about as much as the read models themselves.
     """
-    live = [] if store is None else await digest(store, projections)
+    live = [] if store is None else await digest(store)
     end = max([await journal.head(), *(each.position for each in live)])
-    walk = _Walk(journal, wire, live, tuple(projections), kept_states)
-    breach = None
+    replaying = _replaying(replay or partial(replay_to, journal, wire), live)
+    walk = _Walk(journal, wire, kept_states)
     try:
-        async for records in journal.scan(0, end):
-            await walk.take(records)
-            if advanced is not None:
-                advanced(walk.envelopes.position, end)
-        await walk.finish(end)
-    except BreachError as error:
-        breach = error.breach
-    return Certificate(walk.envelopes.position, walk.counts(), breach, await walk.compare(whole=breach is None))
+        breach = await walk.whole(end, chunk, advanced)
+        replayed = {each.name: each for each in await replaying} if breach is None else {}
+    finally:
+        replaying.cancel()
+        await asyncio.gather(replaying, return_exceptions=True)
+    compared = tuple(Compared(each, replayed.get(each.name)) for each in live)
+    return Certificate(walk.envelopes.position, walk.counts(), breach, compared)
+
+
+def _replaying(replay: Replay, live: Sequence[Digest]) -> "asyncio.Task[Sequence[Digest]]":
+    async def run() -> Sequence[Digest]:
+        return await replay({each.name: each.position for each in live}) if live else ()
+
+    return asyncio.create_task(run())
+
+
+async def replay_to(journal: Archive, wire: Wire, ends: Mapping[str, int]) -> list[Digest]:
+    """Digest read models replayed from the journal alone, each to a position of its own."""
+    projections = named(*ends)
+    store = MemoryStore(projections)
+    applier = Applier(wire, store, cached_rows=0)
+    async for records in _chunks(journal, max(ends.values()), CHUNK):
+        for begin in range(0, len(records), SLICE):
+            await _apply(applier, store, projections, ends, records[begin : begin + SLICE])
+            await asyncio.sleep(0)
+    return await digest(store, projections)
+
+
+async def _apply(
+    applier: Applier,
+    store: MemoryStore,
+    projections: Sequence[Projection],
+    ends: Mapping[str, int],
+    records: Sequence[Record],
+) -> None:
+    """Apply records to the read models that have not come to their end."""
+    while records:
+        marks = await store.marks()
+        open_still = [each for each in projections if ends[each.name] >= records[0].position]
+        if not open_still:
+            return
+        size = min(ends[each.name] for each in open_still) - records[0].position + 1
+        await applier.apply(records[:size], {each: marks[each.name] for each in open_still})
+        records = records[size:]
+
+
+async def _chunks(journal: Archive, end: int, chunk: int) -> AsyncGenerator[Sequence[Record], None]:
+    """Read the journal up to a position; the next chunk is on its way while the caller works on one."""
+    after = 0
+    reading = asyncio.create_task(journal.read(after, min(chunk, end)))
+    try:
+        while records := await reading:
+            after = records[-1].position
+            if after < end:
+                reading = asyncio.create_task(journal.read(after, min(chunk, end - after)))
+            yield records
+            if after >= end:
+                return
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 class _Walk:
-    """One pass over the journal: the rules, and the read models beside them."""
+    """One pass over the journal under all rules."""
 
-    def __init__(
-        self,
-        journal: Archive,
-        wire: FullWire,
-        live: Sequence[Digest],
-        projections: tuple[Projection, ...],
-        kept_states: int,
-    ) -> None:
-        self._journal, self._live = journal, live
+    def __init__(self, journal: Archive, wire: FullWire, kept_states: int) -> None:
+        self._journal = journal
         self.envelopes = EnvelopeRules(wire)
         self._shop = ShopRules(wire, journal, self.envelopes, kept=kept_states)
-        self._replay = _Replay(wire, {each.name: each.position for each in live}, projections)
 
-    async def take(self, records: Sequence[Record]) -> None:
-        """Verify a chunk."""
+    async def whole(self, end: int, chunk: int, advanced: Advanced | None) -> Breach | None:
+        """Walk up to a position; return the first breach."""
+        try:
+            async with aclosing(_chunks(self._journal, end, chunk)) as chunks:
+                async for records in chunks:
+                    await self._take(records)
+                    if advanced is not None:
+                        advanced(self.envelopes.position, end)
+            await self._finish(end)
+        except BreachError as error:
+            return error.breach
+        return None
+
+    async def _take(self, records: Sequence[Record]) -> None:
         await self._shop.prepare(records)
         for begin in range(0, len(records), SLICE):
-            part = records[begin : begin + SLICE]
-            for record in part:
+            for record in records[begin : begin + SLICE]:
                 self._shop.take(record, self.envelopes.take(record))
             await asyncio.sleep(0)
-            await self._replay.take(part)
         self._shop.trim()
 
-    async def finish(self, end: int) -> None:
+    async def _finish(self, end: int) -> None:
         """Check what can only be said at the end: nothing is missing, nothing came twice."""
         self.envelopes.end()
         if self.envelopes.position < end:
@@ -165,33 +226,3 @@ class _Walk:
             "commands": len(self.envelopes.commands),
             **self._shop.counts,
         }
-
-    async def compare(self, *, whole: bool) -> tuple[Compared, ...]:
-        """Put the live read models beside the replayed ones; without those when the walk broke off."""
-        replayed = {each.name: each for each in await self._replay.digests()} if whole and self._live else {}
-        return tuple(Compared(each, replayed.get(each.name)) for each in self._live)
-
-
-class _Replay:
-    """Folds the read models anew, each up to the position at which the live one was digested."""
-
-    def __init__(self, wire: Wire, ends: Mapping[str, int], projections: tuple[Projection, ...]) -> None:
-        self._ends = ends
-        self._projections = tuple(each for each in projections if each.name in ends)
-        self._store = MemoryStore(self._projections)
-        self._applier = Applier(wire, self._store, cached_rows=0)
-
-    async def take(self, records: Sequence[Record]) -> None:
-        """Apply records to the read models that live ones had taken in."""
-        while records:
-            marks = await self._store.marks()
-            open_still = [each for each in self._projections if self._ends[each.name] >= records[0].position]
-            if not open_still:
-                return
-            size = min(self._ends[each.name] for each in open_still) - records[0].position + 1
-            await self._applier.apply(records[:size], {each: marks[each.name] for each in open_still})
-            records = records[size:]
-
-    async def digests(self) -> list[Digest]:
-        """Digest what was replayed."""
-        return await digest(self._store, self._projections)

@@ -1,8 +1,14 @@
 """``livetill verify``."""
 
+import asyncio
 import gc
+import json
+import os
+import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +17,16 @@ import rich_click as click
 from api.commands.options import JSON, database, settings
 from api.commands.output import print_json, print_table, progress, say
 from api.commands.running import on_journal
+from api.commands.troubles import CommandError
 
 if TYPE_CHECKING:
     from api.compose import Opened
-    from projections.verify import Certificate
+    from projections.digest import Digest
+    from projections.verify import Certificate, Replay
 
 PATIENCE_SECONDS = 5.0
+WORTH_A_PROCESS = 20_000
+"""Records from which on a second process pays for its start."""
 
 
 @click.command("verify")
@@ -26,7 +36,7 @@ PATIENCE_SECONDS = 5.0
 def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_url: str | None) -> None:
     r"""Verify the whole journal, and that the read models say what it says.
 
-    Walks every record once: positions, versions, times, commands, causation, arrival order; folds every history;
+    Walks every record: positions, versions, times, commands, causation, arrival order; folds every history;
     counts every unit at every position; adds up refunds and commissions; replays the read models and compares. The
     shop may go on selling meanwhile. Exit code 1 if anything does not hold, with the position of the first breach.
 
@@ -48,7 +58,7 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
             follower = Follower(parts.journal, parts.wire, store)
             await follower.wait_for(await parts.journal.head(), list(await follower.positions()), PATIENCE_SECONDS)
         with progress("Verifying", quiet=as_json) as advanced:
-            return await verify(parts.journal, parts.wire, store, advanced=advanced)
+            return await verify(parts.journal, parts.wire, store, replay=await _elsewhere(parts), advanced=advanced)
 
     certificate = on_journal(settings(data_dir, database_url), work)
     seconds = time.perf_counter() - began
@@ -57,6 +67,35 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
     else:
         _print(certificate, seconds)
     sys.exit(0 if certificate.holds else 1)
+
+
+async def _elsewhere(parts: "Opened") -> "Replay | None":
+    """Let another process replay the read models, where that is worth its start and there is a core for it."""
+    if await parts.journal.head() < WORTH_A_PROCESS or (os.cpu_count() or 1) == 1:
+        return None
+    return partial(_replay_elsewhere, parts.url)
+
+
+async def _replay_elsewhere(url: str, ends: Mapping[str, int]) -> "list[Digest]":
+    from projections.digest import Digest
+
+    path = os.pathsep.join(each or os.getcwd() for each in sys.path)  # noqa: PTH109 - a path for Python
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "api", "digest", "--json", "--each", json.dumps(dict(ends))),
+        env={**os.environ, "LIVETILL_DATABASE_URL": url, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        printed, said = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        raise CommandError(f"the read models could not be replayed: {said.decode(errors='replace').strip()}")
+    return [Digest(**each) for each in json.loads(printed)]
 
 
 def _document(certificate: "Certificate", seconds: float) -> dict[str, Any]:

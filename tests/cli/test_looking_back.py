@@ -9,6 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from adapters.journal_postgres import PostgresJournal
+from adapters.wire import JsonWire
+from api.commands.troubles import CommandError
+from api.commands.verify import _replay_elsewhere
+from projections.verify import replay_to
 from tests.rehearsal import LISTING, STREAM
 from tests.stories.shopfront import livetill
 
@@ -140,3 +145,18 @@ def test_doctor_says_what_is_wrong(ask: Any, shop_url: str) -> None:
     assert "orders could not take in position 9" in wrong[0]
     assert "payouts is 3 records behind and does not move" in wrong[1]
     assert "NATS cannot be reached" in wrong[2]
+
+
+async def test_another_process_replays_the_same(shop_url: str) -> None:
+    """What verify has a second process replay is what it would have replayed itself, each to its own position."""
+    ends = {"live_stock": 50, "orders": 40}
+    journal = PostgresJournal(shop_url)
+    await journal.open()
+    try:
+        here = await replay_to(journal, JsonWire(), ends)
+    finally:
+        await journal.close()
+    assert await _replay_elsewhere(shop_url, ends) == here
+    assert [(each.name, each.position) for each in here] == list(ends.items())
+    with pytest.raises(CommandError, match="could not be replayed: livetill: The database cannot be reached"):
+        await _replay_elsewhere("postgresql://nobody@127.0.0.1:1/nothing", ends)

@@ -33,7 +33,6 @@ class Written:
     """A journal as somebody with a pen left it: the records are whatever they are."""
 
     records: list[Record]
-    chunk: int = 50
 
     async def head(self) -> int:
         """The position that the last record claims."""
@@ -44,10 +43,8 @@ class Written:
         return [record for record in self.records if record.position > after][:limit]
 
     async def scan(self, after: int = 0, upto: int | None = None) -> AsyncIterator[Sequence[Record]]:
-        """The records as they stand in the list, whatever positions they claim."""
-        part = self.records[after:upto]
-        for begin in range(0, len(part), self.chunk):
-            yield part[begin : begin + self.chunk]
+        """The records as they stand in the list."""
+        yield self.records[after:upto]
 
     async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
         """The records of histories, by history and version."""
@@ -111,8 +108,8 @@ async def test_whatever_an_evening_brings_everything_holds(seed: int) -> None:
 async def test_states_that_were_dropped_are_folded_anew() -> None:
     """Memory is bounded: with room for one state only, the certificate is the same."""
     records = await (await evening(1)).records()
-    roomy = await verify(Written(records, chunk=7), WIRE)
-    narrow = await verify(Written(records, chunk=7), WIRE, kept_states=1)
+    roomy = await verify(Written(records), WIRE, chunk=7)
+    narrow = await verify(Written(records), WIRE, chunk=7, kept_states=1)
     assert narrow == roomy
     assert narrow.holds
 
