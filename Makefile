@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make requirements"
 ARGS ?=
 
-.PHONY: help install install-dev demo test test-slow lint format bench fuzz browser requirements clean
+.PHONY: help install install-dev demo test test-slow lint format fuzz browser requirements clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -38,11 +38,8 @@ format: install-dev ## put the style right
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: install ## measure the hot listing on this machine (BENCH=till|follow|replay measures others)
-	$(BIN)/livetill bench $(or $(BENCH),hot-listing) $(ARGS)
-
-fuzz: install-dev ## fuzz a running server's API from its schema (URL=http://127.0.0.1:8000)
-	$(BIN)/schemathesis run $(or $(URL),http://127.0.0.1:8000)/schema/openapi.json $(ARGS)
+fuzz: install-dev ## fuzz the API of a server of its own from its description, for minutes
+	$(BIN)/pytest -m slow tests/stories/test_fuzz.py $(ARGS)
 
 browser: ## install chromium, for looking at the pages in tests; optional, needs root on Debian or Ubuntu
 	command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
