@@ -147,9 +147,9 @@ class Ask:
 
     async def of(self, found: Seen, kind: str, query: ReadQuery) -> tuple[Seen, int]:
         """Return something as of the position that the query names, or as of now, with the position it is true at."""
+        await self._min_position(query)
         position = await self.as_of(query)
         if position is None:
-            await self._min_position(query)
             return found, self.services.till.histories.position
         histories = self.services.till.histories
         then = await histories.at_position(self.services.journal, found.id, position)
@@ -157,10 +157,10 @@ class Ask:
 
     async def tables(self, query: ReadQuery) -> Tables:
         """Return the read models as of the position that the query names, or those of now."""
+        wanted = await self._min_position(query)
         position = await self.as_of(query)
         if position is not None:
             return await self.services.tables_at(position)
-        wanted = await self._min_position(query)
         if wanted and not await self.services.wait_for(wanted, WAIT_SECONDS):
             raise PositionNotReached(wanted, 1)
         return self.services.tables
@@ -193,10 +193,10 @@ class Ask:
         """Return the position that the answer must know of, 0 for any; one that nobody was told of is a mistake."""
         header = self.headers.get(b"livetill-min-position")
         wanted = query.min_position
-        if not wanted and header is not None:
+        if header is not None:
             if not header.isdigit() or len(header) > 15:  # noqa: PLR2004 - more digits than any position has
                 raise Invalid("Livetill-Min-Position", "must be a position")
-            wanted = int(header)
+            wanted = max(wanted, int(header))
         if wanted:
             await self._require_written("min_position", wanted)
         return wanted

@@ -50,7 +50,7 @@ class PageQuery(ReadQuery, frozen=True):
 class StreamsQuery(PageQuery, frozen=True):
     """Which shows."""
 
-    status: Literal["scheduled", "live", "interrupted", "ended", "cancelled", "running"] | None = None
+    status: Literal["all", "running", "scheduled", "live", "interrupted", "ended", "cancelled"] = "all"
 
 
 class OrdersQuery(PageQuery, frozen=True):

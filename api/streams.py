@@ -179,7 +179,7 @@ async def list_streams(ask: Ask, query: params.StreamsQuery) -> Answer[StreamsVi
     if query.status == "running":
         page = await queries.running_streams(tables, limit=query.limit, cursor=query.cursor)
     else:
-        wanted: dict[str, object] = {} if query.status is None else {"status": query.status}
+        wanted: dict[str, object] = {} if query.status == "all" else {"status": query.status}
         page = await page_by_key(tables, STREAMS, wanted, query.limit, query.cursor)
     return answer(StreamsView(page.position, [_row(each) for each in page.items], page.next_cursor))
 
