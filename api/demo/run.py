@@ -49,7 +49,9 @@ def demo(wishes: Wishes) -> int:
     orders = read_orders(wishes.orders)
     shows = plan(orders.rows)
     with Server(wishes.port) as server:
-        screen.say(f"Open {server.url}/ to watch: livetill is on air.")
+        screen.say(f"Open {server.url}/ to watch; the shop is starting.")
+        with screen.waiting("Starting a shop"):
+            server.start()
         tally, closing = asyncio.run(_played(shows, wishes, server, screen))
         with screen.waiting("Verifying journal and read models"):
             report = Report(orders, tally, closing, server.verify())

@@ -1,6 +1,5 @@
 """What people see while a demo runs: a progress bar on a terminal, a line a show elsewhere."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +17,6 @@ class Screen:
     console: Console
     _progress: Progress = field(init=False)
     _task: TaskID | None = None
-    _began: float = field(factory=time.monotonic)
 
     def __attrs_post_init__(self) -> None:
         """Make the bar; on anything but a terminal it stays invisible."""
@@ -58,10 +56,10 @@ class Screen:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Say what is waited for."""
-        if not self.console.is_terminal:
+        """Say what is waited for, on a terminal with something that moves."""
+        if self.console.is_terminal:
+            with self.console.status(what):
+                yield
+        else:
             self.say(f"{what} …")
-            yield
-            return
-        with self.console.status(what):
             yield

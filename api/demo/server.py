@@ -42,7 +42,7 @@ LIVETILL: Final = (sys.executable, "-P", "-m", "api")
 
 @define
 class Server:
-    """A running shop, from here until the end of the ``with`` block."""
+    """A shop: its port and place are found at the beginning of the ``with`` block, its end is the end of it."""
 
     port: int
     data_dir: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="livetill-demo-")))
@@ -66,8 +66,6 @@ class Server:
     def __enter__(self) -> Self:
         try:
             self._take_port()
-            self._start()
-            self._await_ready()
         except BaseException:
             self.stop()
             raise
@@ -83,8 +81,11 @@ class Server:
         with bound(HOST, self.port) as listening:
             self.port = listening.getsockname()[1]
 
-    def _start(self) -> None:
-        """Start in a session of its own: Ctrl-C reaches the demo, which then stops the shop in good order."""
+    def start(self) -> None:
+        """Start selling; ``DemoError`` when the shop does not get ready.
+
+        It has a session of its own: Ctrl-C reaches the demo, which then stops the shop in good order.
+        """
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
                 [*LIVETILL, "serve", "--host", HOST, "--port", str(self.port), "--data-dir", str(self.data_dir)],
@@ -94,6 +95,7 @@ class Server:
                 env=_environment(),
                 start_new_session=True,
             )
+        self._await_ready()
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
