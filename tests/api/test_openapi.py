@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,14 @@ def test_every_endpoint_is_described(document: Any) -> None:
     for _, _, operation in operations(document):
         assert operation["summary"].endswith((".", ".``"))
         assert any(status.startswith("2") for status in operation["responses"])
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[f"{each.method} {each.path}" for each in ENDPOINTS])
+def test_every_endpoint_is_on_the_page_for_people(endpoint: Any) -> None:
+    """What the API takes can be read in the documentation as well."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    path = re.escape(PARAMETER.sub(r"{\1}", endpoint.path))
+    assert re.search(rf"\b{endpoint.method} +{path}(?=[\s`]|$)", page)
 
 
 def test_every_reference_leads_somewhere(document: Any) -> None:
