@@ -17,6 +17,8 @@ from attrs import define, field
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 
 SAMPLED: Final = 1_000
 SERVER_FAULT: Final = 500
@@ -27,16 +29,19 @@ log = structlog.get_logger(__name__)
 
 
 def configure_logs(*, json: bool | None = None) -> None:
-    """Write logs to standard error: for people on a terminal, as JSON elsewhere."""
+    """Write logs to standard error: for people on a terminal, as JSON elsewhere.
+
+    A traceback never shows the values of variables: tokens and what buyers ordered are among them.
+    """
     for_people = sys.stderr.isatty() if json is None else not json
-    renderer: Any = structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer()
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    tracebacks = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if for_people else [structlog.processors.dict_tracebacks]),
-            renderer,
+            *([plain] if for_people else [tracebacks, structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

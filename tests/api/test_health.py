@@ -70,3 +70,21 @@ async def test_one_request_in_a_thousand_is_logged(
     (logged,) = [line for line in lines if line["event"] == "request"]
     assert (logged["path"], logged["status"], logged["level"]) == ("/health/live", 200, "info")
     assert logged["request_id"]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_traceback_tells_no_values(
+    capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest, *, as_json: bool
+) -> None:
+    """What a request carried may be secret; where it broke is not."""
+    configure_logs(json=as_json)
+    request.addfinalizer(structlog.reset_defaults)
+    token = "Bearer " + "very-secret"
+    try:
+        token.index("nothing")
+    except ValueError as error:
+        structlog.get_logger().error("internal_fault", exc_info=error)
+    logged = capfd.readouterr().err
+    assert "ValueError" in logged
+    assert "test_health.py" in logged
+    assert "very-secret" not in logged
