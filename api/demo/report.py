@@ -91,7 +91,7 @@ class Report:
             lines.append(f"Refused by the shop: {_listed(self.tally.refusals)}.")
         if self.tally.units_unmatched:
             units = f"{self.tally.units_unmatched:,}"
-            lines.append(f"{units} units were cancelled in the file that were not bought in it: nothing to take back.")
+            lines.append(f"{units} cancelled units match nothing that was paid here, and were left out.")
         rate = f"{self.tally.listings:,} listings, {self.orders_per_second:,.0f} orders/s"
         lines.append(f"{rate}; the journal is at position {self.closing.position:,}.")
         lines.append(_verdict(self.verified, self.agrees))
