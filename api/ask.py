@@ -110,6 +110,12 @@ class Ask:
             raise NotFound(kind, history_id)
         return _existing(kind, history_id, await self.services.till.look(history_id))
 
+    async def known(self, history_id: str, kind: str) -> Seen:
+        """Return a state of something that may be older than the newest: it says whose it is, which never changes."""
+        if not _is_id(kind, history_id):
+            raise NotFound(kind, history_id)
+        return _existing(kind, history_id, await self.services.till.glance(history_id))
+
     async def stream(self, allowed: access.OfShow | None = None) -> Seen:
         """Return the show of the path, if this principal may do this to it."""
         show = await self.seen(self.parameters["stream_id"], "stream")
@@ -118,16 +124,20 @@ class Ask:
 
     async def listing(self, allowed: access.OfShow | None = None) -> Seen:
         """Return the listing of the path, if this principal may do this to listings of its show."""
-        found = await self.seen(self.parameters["listing_id"], "listing")
-        if allowed is not None and self.principal.role is not Role.ADMIN:
-            show = await self.seen(found.state.offer.stream_id, "stream")
+        listing_id = self.parameters["listing_id"]
+        if allowed is None:
+            return await self.seen(listing_id, "listing")
+        found = await self.known(listing_id, "listing")
+        if self.principal.role is not Role.ADMIN:
+            show = await self.known(found.state.offer.stream_id, "stream")
             self.require(allowed(self.principal, show.state))
         return found
 
-    async def order(self, allowed: access.OfOrder) -> Seen:
-        """Return the order of the path, if this principal may do this to it."""
-        found = await self.seen(self.parameters["order_id"], "order")
-        show = await self.seen(found.state.stream_id, "stream")
+    async def order(self, allowed: access.OfOrder, *, newest: bool = False) -> Seen:
+        """Return the order of the path, if this principal may do this to it; its newest state if that is needed."""
+        look = self.seen if newest else self.known
+        found = await look(self.parameters["order_id"], "order")
+        show = await self.known(found.state.stream_id, "stream")
         self.require(allowed(self.principal, found.state, show.state))
         return found
 

@@ -49,7 +49,7 @@ async def _edit(ask: Ask, command: Any) -> Answer[OrderView]:
 @write("/v1/orders/{order_id:str}/cancel", roles=access.BUYING, edits=True, refusals=NOT_NOW)
 async def cancel_order(ask: Ask, body: bodies.CancelBody) -> Answer[OrderView]:
     """Call an order off, or units of one line, before it is sent; what was paid for them goes back."""
-    found = await ask.order(access.buys)
+    found = await ask.order(access.buys, newest=True)
     if body.line_id is None:
         if body.quantity is not None:
             raise Invalid("line_id", "is needed with a quantity")
@@ -123,7 +123,7 @@ async def issue_refund(ask: Ask, body: bodies.RefundBody) -> Answer[RefundedView
 @read("/v1/orders/{order_id:str}", roles=access.ORDER_READERS)
 async def get_order(ask: Ask, query: params.ReadQuery) -> Answer[OrderView]:
     """Return an order, now or as of any position; one that was refused says why."""
-    found, position = await ask.of(await ask.order(access.sees_order), "order", query)
+    found, position = await ask.of(await ask.order(access.sees_order, newest=True), "order", query)
     return answer(order_view(found.id, found.state, found.version, position), version=found.version)
 
 

@@ -52,8 +52,6 @@ def _outcome(outcome: PaymentOutcome, paid: Seen) -> Answer[OrderView]:
         case "pending":
             view = order_view(paid.id, paid.state, paid.version, position, pending=True)
             return answer(view, status=202, version=paid.version)
-        case _ if paid.state.payment_id is None:
-            return problem_answer(PaymentDeclined(outcome.reason or "order_not_payable"), position=position)
         case _:
             return answer(order_view(paid.id, paid.state, paid.version, position), version=paid.version)
 

@@ -15,7 +15,7 @@ from application.reactions import ReturnMoney
 from application.tickets import Ticket, Verdict
 from application.till import Till
 from domain.order import commands as order
-from domain.order.events import PaymentFailed
+from domain.order.events import PaymentFailed, PaymentOrphaned
 from domain.order.state import Order
 
 
@@ -74,10 +74,11 @@ def booking(order_id: str, payment: Payment) -> Any:
 def _outcome(verdict: Verdict) -> PaymentOutcome:
     if verdict.refusal is not None:
         return PaymentOutcome(verdict, "refused", verdict.refusal.name)
-    events = {type(event).__name__: event for _, event in verdict.events}
-    failed = events.get("PaymentFailed")
-    if isinstance(failed, PaymentFailed):
-        return PaymentOutcome(verdict, "declined", failed.reason)
-    if "PaymentOrphaned" in events:
-        return PaymentOutcome(verdict, "orphaned", events["PaymentOrphaned"].reason)
+    for _, event in verdict.events:
+        if isinstance(event, PaymentFailed):
+            return PaymentOutcome(verdict, "declined", event.reason)
+        if isinstance(event, PaymentOrphaned):
+            return PaymentOutcome(verdict, "orphaned", event.reason)
+    if verdict.state.payment_id is None:
+        return PaymentOutcome(verdict, "declined", f"order_{verdict.state.stage}")
     return PaymentOutcome(verdict, "paid")

@@ -149,6 +149,11 @@ class Till:
         """Return a history's newest state in the journal, whoever wrote it."""
         return await self.histories.newest(self._journal, history_id)
 
+    async def glance(self, history_id: str) -> Versioned:
+        """Return a state that this process knows, or else the newest: enough for what never changes, as whose it is."""
+        known = self.histories.peek(history_id)
+        return known if known is not None and known.version else await self.look(history_id)
+
     async def run(self) -> None:
         """Work until cancelled; what is queued then is failed, so that no caller waits for ever."""
         try:
