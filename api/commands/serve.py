@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 GRACE_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients and proxies keep idle connections, so that they close them and never find one closed."""
 CLOSING_SECONDS = 0.1
 
 
@@ -158,6 +160,7 @@ def _server(app: "Litestar") -> "uvicorn.Server":
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return Server(config)

@@ -1,6 +1,6 @@
 """Speaks to a shop over HTTP, as any client would.
 
-What must not happen twice carries an Idempotency-Key, so an answer that asks to come again is simply followed. Every
+Every command carries an Idempotency-Key, so what got no answer, or one that asks to come again, is said again. Every
 lane is a client with one connection: one client with many looks at each of them for every request, which takes longer
 than the request.
 """
@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx
 from attrs import define, frozen
@@ -20,6 +21,8 @@ LANES: Final = 64
 """How many requests are under way at once where their order does not matter: enough to fill the till's batches."""
 TIMEOUT_SECONDS: Final = 60
 ATTEMPTS: Final = 60
+CONNECTIONS: Final = 3
+"""How often a request is sent: a server closes a connection that was idle for long just as we use it again."""
 COME_AGAIN: Final = frozenset({429, 503})
 
 
@@ -50,7 +53,7 @@ class Shop:
 
     async def ask(self, role: Role, path: str, body: Mapping[str, Any] | None = None, *, key: str = "") -> Answer:
         """Send a command and return the answer, which may be a refusal."""
-        headers = {"Idempotency-Key": key} if key else {}
+        headers = {"Idempotency-Key": key or uuid4().hex}
         return await self._send("POST", role, path, json=dict(body or {}), headers=headers)
 
     async def tell(self, role: Role, path: str, body: Mapping[str, Any] | None = None, *, key: str = "") -> Any:
@@ -80,11 +83,15 @@ class Shop:
         )
 
     async def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Send a request; again when its connection was lost, for its key makes that harmless."""
         lane = await self.lanes.get()
         try:
-            return await lane.request(method, path, **request)
-        except httpx.HTTPError as error:
-            raise DemoError(f"the shop no longer answers ({type(error).__name__} at {path})") from None
+            for _ in range(CONNECTIONS):
+                try:
+                    return await lane.request(method, path, **request)
+                except httpx.TransportError as error:
+                    lost = error
+            raise DemoError(f"the shop no longer answers ({type(lost).__name__} at {path})")
         finally:
             self.lanes.put_nowait(lane)
 

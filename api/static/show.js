@@ -134,7 +134,7 @@ function say(text, listingId) {
 }
 
 function link(state) {
-  const words = { connecting: "Connecting", live: "Live", reconnecting: "Connection lost, trying again", gone: "Not found" };
+  const words = { connecting: "Connecting", live: "Connected", reconnecting: "Connection lost, trying again", gone: "Not found" };
   const shown = state === "live" && over() ? "Up to date" : words[state];
   byId("link").dataset.state = state;
   if (byId("link-text").textContent !== shown) byId("link-text").textContent = shown;
