@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
 
 SAMPLED: Final = 1_000
 SERVER_FAULT: Final = 500
@@ -29,22 +30,35 @@ log = structlog.get_logger(__name__)
 
 
 def configure_logs(*, json: bool | None = None) -> None:
-    """Write logs to standard error: for people on a terminal, as JSON elsewhere.
+    """Write all logs, ours and those of libraries, to standard error: for people on a terminal, as JSON elsewhere.
 
-    A traceback never shows the values of variables: tokens and what buyers ordered are among them.
+    A traceback never shows the values of variables: tokens and what buyers ordered are among them. A log that cannot be
+    written (its disk is full, its reader has gone) is dropped; it must not take a request with it.
     """
     for_people = sys.stderr.isatty() if json is None else not json
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     tracebacks = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendered: list[Processor] = [plain] if for_people else [tracebacks, structlog.processors.JSONRenderer()]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*before, structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.raiseExceptions = False
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("api").setLevel(logging.INFO)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([plain] if for_people else [tracebacks, structlog.processors.JSONRenderer()]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
     )
 
 

@@ -211,5 +211,5 @@ class Limits:
     queue: int = 20_000
     batch: int = 512
     cached_histories: int = 100_000
-    outage_seconds: float = 30.0
+    outage_seconds: float = 10.0
     """How long a batch waits for a lost database before its callers are told."""

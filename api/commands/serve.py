@@ -8,7 +8,6 @@ servers go; a second one does not wait for requests. Measured against granian in
 import asyncio
 import errno
 import gc
-import logging
 import os
 import signal
 import socket
@@ -113,7 +112,6 @@ def _run(settings: "Settings", listening: socket.socket) -> None:
     from api.logs import configure_logs
 
     configure_logs()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     uvloop.run(_serve(settings, listening))
 
 

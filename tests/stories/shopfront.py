@@ -64,10 +64,15 @@ class Server:
         """Where it serves."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def log(self) -> Path:
+        """What it says; on the same disk as its data, so that a full one is a full one."""
+        return self.data_dir / f"serve-{self.port}.log"
+
     def start(self) -> "Server":
         """Start it and wait until it is ready to sell."""
         command = [sys.executable, "-m", "api", "serve", "--port", str(self.port), "--data-dir", str(self.data_dir)]
-        with (self.data_dir / f"serve-{self.port}.log").open("ab") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen([*command, *self.options], env=environment(), stdout=log, stderr=log)
         self.wait()
         return self
@@ -88,7 +93,7 @@ class Server:
 
     def said(self) -> str:
         """Return the end of its log."""
-        return (self.data_dir / f"serve-{self.port}.log").read_text(errors="replace")[-3000:]
+        return self.log.read_text(errors="replace")[-3000:]
 
     def kill(self) -> None:
         """Kill it where it stands."""
