@@ -12,7 +12,7 @@ from application.shop import record_refusal, ring_up
 from application.tickets import StaleVersion, Ticket, Verdict
 from domain.order.events import OrderRefused, RequestRefused
 from domain.record import Metadata
-from domain.refusal import Refusal
+from domain.refusal import Refusal, snake_case
 
 Find = Callable[[str], Versioned | None]
 
@@ -110,8 +110,7 @@ def _metadata(ticket: Ticket, till: str, records: int) -> Metadata:
 
 def name_of(command: Any) -> str:
     """Return a command's name as the journal writes it: ``place_order``."""
-    name = type(getattr(command, "command", command)).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).strip("_")
+    return snake_case(type(getattr(command, "command", command)))
 
 
 def verdict_of(decided: Rung, position: int, known: Versioned | None) -> Verdict:

@@ -13,6 +13,11 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 
 
+def snake_case(cls: type) -> str:
+    """Return the public name of a class: ``PlaceOrder`` is ``place_order``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
     """A command is not allowed; the attributes are the facts."""
 
@@ -21,7 +26,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error
 
     def __init_subclass__(cls, name: str = "") -> None:
         """Register the refusal under its public name: its own in snake case unless told."""
-        cls.name = name or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls.name = name or snake_case(cls)
         Refusal.known[cls.name] = cls
 
     @property

@@ -32,7 +32,7 @@ from domain.money import split
 from domain.order import commands as order
 from domain.order.events import AskedLine, Line, OrderExpired, ReturnReceived
 from domain.order.state import LineFacts, Order, Stage
-from domain.refusal import Invalid, NotAllowedNow, NotFound, Refusal
+from domain.refusal import Invalid, NotAllowedNow, NotFound, Refusal, snake_case
 from domain.stream.rules import StreamNotLive
 
 FREE = "free"
@@ -312,4 +312,4 @@ def record_refusal(desk: Desk, command: Any, refused: Refusal) -> None:
 
 
 def _request(command: Any) -> str:
-    return type(getattr(command, "command", command)).__name__
+    return snake_case(type(getattr(command, "command", command)))

@@ -43,7 +43,7 @@ from domain.order.events import (
     ReturnWindowClosed,
 )
 from domain.order.state import LineFacts, Order, Stage
-from domain.refusal import Invalid, NotAllowedNow, NotFound, Refusal, refusal
+from domain.refusal import Invalid, NotAllowedNow, NotFound, Refusal, refusal, snake_case
 
 
 @refusal
@@ -126,8 +126,7 @@ def decide(state: Order, command: Command) -> list[Event]:
 
 
 def _not_now(state: Order, command: Command) -> NotAllowedNow:
-    name = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(command).__name__).strip("_")
-    return NotAllowedNow(name, state.status)
+    return NotAllowedNow(snake_case(type(command)), state.status)
 
 
 def _placed(command: PlaceOrder) -> OrderPlaced:

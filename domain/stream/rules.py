@@ -5,7 +5,7 @@ from typing import Final
 
 from domain.ids import HostId, ListingId
 from domain.money import DECIMALS
-from domain.refusal import AlreadyExists, Invalid, NotAllowedNow, NotFound, Refusal, refusal
+from domain.refusal import AlreadyExists, Invalid, NotAllowedNow, NotFound, Refusal, refusal, snake_case
 from domain.stream.commands import (
     AgreeTerms,
     CancelStream,
@@ -79,7 +79,7 @@ def decide(state: Stream, command: Command) -> list[Event]:
         case Status.CANCELLED, CancelStream():
             return []
         case Status.CANCELLED, _:
-            raise NotAllowedNow(_name(command), state.status)
+            raise NotAllowedNow(snake_case(type(command)), state.status)
         case Status.SCHEDULED, CancelStream():
             return [StreamCancelled()]
         case Status.SCHEDULED, RescheduleStream(scheduled_at):
@@ -119,7 +119,7 @@ def decide(state: Stream, command: Command) -> list[Event]:
         case Status.LIVE | Status.INTERRUPTED, SampleAudience():
             return _sample(command)
         case _:
-            raise NotAllowedNow(_name(command), state.status)
+            raise NotAllowedNow(snake_case(type(command)), state.status)
 
 
 def _schedule(command: ScheduleStream) -> list[Event]:
@@ -196,7 +196,3 @@ def _sample(command: SampleAudience) -> list[Event]:
     if min(counts) < 0:
         raise Invalid("audience", "counts must not be negative")
     return [AudienceSampled(*counts, command.now)]
-
-
-def _name(command: Command) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(command).__name__).strip("_")
