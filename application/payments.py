@@ -41,8 +41,8 @@ class Cashier:
         first = await self.till.recall(ticket)
         if first is not None:
             return _outcome(first)
-        asked = await self.till.ring_up(ticket)
-        if asked.refusal is not None or asked.replayed:
+        asked = await self.till.ring_up(ticket)  # its events, if any, are those of the booking that this key has led to
+        if asked.refusal is not None or asked.events:
             return _outcome(asked)
         payment = await self._charge(ticket, token, asked.state)
         if payment.status == "pending":
