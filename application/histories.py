@@ -50,6 +50,8 @@ class Histories:
         for history_id in states:
             self._unreadable.pop(history_id, None)
         for record in await journal.load({each: state.version for each, state in states.items()}):
+            if record.history_id in self._unreadable:
+                continue  # what follows does not fit a state that misses a record
             try:
                 event = self._wire.decode(record.topic, record.state)
             except UnreadableError as error:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.journal_memory import MemoryJournal
+from adapters.wire import JsonWire
 from application import commands as c
 from application.ports import (
     Appended,
@@ -18,7 +19,9 @@ from application.ports import (
 )
 from application.tickets import OverloadedError
 from domain.listing.commands import ScheduleDiscount
+from domain.listing.events import UnitsReserved
 from domain.order.events import OrderPlaced, OrderRefused
+from domain.record import UnreadableError
 from domain.stream.commands import PublishTeaser
 from tests.rehearsal import LISTING, STREAM, Rehearsal
 
@@ -45,6 +48,17 @@ class FailingJournal(MemoryJournal):
         if fault == "lost after":
             raise OutcomeUnknownError("the connection was lost")
         return result
+
+
+class OlderWire(JsonWire):
+    """A wire that cannot read the first reservation, as if a later version had written it."""
+
+    def decode(self, topic: str, state: bytes) -> Any:
+        """Refuse that one record."""
+        event = super().decode(topic, state)
+        if isinstance(event, UnitsReserved) and event.order_id == "order-1":
+            raise UnreadableError("a later version wrote this")
+        return event
 
 
 async def placed(shop: Rehearsal) -> int:
@@ -241,6 +255,23 @@ async def test_a_fault_of_ours_fails_alone() -> None:
         broken_command = c.Tell(LISTING, ScheduleDiscount(None))  # type: ignore[arg-type]
         broken, fine = await asyncio.gather(shop.ask(broken_command), shop.order("order-1"), return_exceptions=True)
         assert isinstance(broken, Exception)
+        assert not isinstance(fine, BaseException)
+        assert fine.refusal is None
+
+
+async def test_a_history_that_cannot_be_read_fails_only_those_who_need_it() -> None:
+    """What follows the unreadable record is not laid on a state that misses it; the rest of the batch goes through."""
+    async with Rehearsal().open() as before:
+        await before.go_live()
+        await before.offer(5)
+        await before.offer(5, listing_id="listing-2")
+        await before.order("order-1")
+        before.clock.advance(301)  # the next order releases the hold that cannot be read
+        await before.order("order-2")
+    async with Rehearsal(before.journal, before.clock, name="till-2", wire=OlderWire()).open() as shop:
+        orders = (shop.order("order-3"), shop.order("order-4", listing_id="listing-2"))
+        unreadable, fine = await asyncio.gather(*orders, return_exceptions=True)
+        assert isinstance(unreadable, UnreadableError)
         assert not isinstance(fine, BaseException)
         assert fine.refusal is None
 
