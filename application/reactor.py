@@ -116,7 +116,7 @@ class Reactor:
             command=command,
             actor=f"reaction:{self.name}",
             command_id=f"{self.name}-{record.position}-{number}",
-            ingress_at=self.till.now(),
+            ingress_at=max(self.till.now(), metadata.ingress_at),  # another server's clock may be ahead of ours
             correlation_id=metadata.correlation_id,
             causation=record.position,
         )
