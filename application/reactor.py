@@ -2,7 +2,7 @@
 
 One process leads at a time. A batch of records is done concurrently, but for one target in order, and only then is the
 bookmark moved: after a crash the tail is done again, which command ids make harmless. What cannot be done is parked
-with its reason and an alarm; a database that is away is waited for.
+with its reason and an alarm; a database, read model or payment provider that is away is waited for.
 """
 
 import asyncio
@@ -17,7 +17,18 @@ from attrs import define
 
 from application import commands as c
 from application.payments import Cashier
-from application.ports import Agenda, Announcer, Bookmarks, Journal, JournalError, Leadership, Parking, Wire
+from application.ports import (
+    Agenda,
+    Announcer,
+    Bookmarks,
+    Journal,
+    JournalUnavailableError,
+    Leadership,
+    OutcomeUnknownError,
+    Parking,
+    ProviderError,
+    Wire,
+)
 from application.reactions import CloseWindowsOf, React, ReturnMoney, on_deadline
 from application.tickets import OverloadedError, Ticket
 from application.till import Till
@@ -29,6 +40,9 @@ BATCH = 500
 IDLE_SECONDS = 1.0
 TICK_SECONDS = 0.5
 BACKOFF_SECONDS = 0.5
+
+PASSING = (JournalUnavailableError, OutcomeUnknownError, OverloadedError, ProviderError, OSError)
+"""What passes by itself and is waited for; read models that are away or behind are an ``OSError``."""
 
 Task = tuple[Record, int, Any]
 """A record, the number of its reaction, and what is to be done."""
@@ -74,12 +88,15 @@ class Reactor:
         self.position = records[-1].position
 
     async def catch_up(self, records: Sequence[Record]) -> None:
-        """Do everything that follows from some records."""
+        """Do everything that follows from some records; raise what must be waited for, when all else is done."""
         lanes: dict[str, list[Task]] = defaultdict(list)
         for record in records:
             for number, task in enumerate(await self._tasks(record)):
                 lanes[_lane(task)].append((record, number, task))
-        await asyncio.gather(*(self._in_order(lane) for lane in lanes.values()))
+        outcomes = await asyncio.gather(*(self._in_order(lane) for lane in lanes.values()), return_exceptions=True)
+        for error in outcomes:
+            if error is not None:
+                raise error
 
     async def _tasks(self, record: Record) -> list[Any]:
         try:
@@ -94,7 +111,7 @@ class Reactor:
         for record, number, task in lane:
             try:
                 await self._do(record, number, task)
-            except (JournalError, OverloadedError):
+            except PASSING:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the show goes on and somebody looks
                 await self._park(record, error)

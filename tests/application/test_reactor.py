@@ -1,13 +1,23 @@
 """The reactor: what follows from what happened is done, whoever does it and whatever fails on the way."""
 
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+import pytest
+
 from application import commands as c
-from application.reactions import SHOP
+from application.payments import Cashier
+from application.ports import Payment, ProviderError
+from application.reactions import MONEY, SHOP
 from application.reactor import Reactor
 from domain.commission.facts import CommissionLocked
+from domain.listing.events import WindowClosed
 from domain.order.commands import CloseReturnWindow
-from tests.rehearsal import Rehearsal
+from domain.stream.events import EndReason
+from projections.agenda import LaggingError
+from tests.rehearsal import LISTING, STREAM, Rehearsal
 
 
 def reactor(shop: Rehearsal) -> Reactor:
@@ -34,3 +44,84 @@ async def test_a_reaction_is_never_judged_by_an_earlier_time_than_what_it_follow
             await ahead.do(c.Tell("order-1", CloseReturnWindow(ahead.till.now())))
             await reactor(behind).catch_up(await behind.records())
         assert any(isinstance(event, CommissionLocked) for event in await ahead.events())
+
+
+class UnsteadyProvider:
+    """A provider that does not answer the first call, and takes its time with the others."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.refunds: dict[str, int] = {}
+
+    async def charge(self, *, key: str, order_id: str, token: str, amount_minor: int, currency: str) -> Payment:
+        """Nothing is charged here."""
+        raise AssertionError(key, order_id, token, amount_minor, currency)
+
+    async def refund(self, *, key: str, payment_id: str, amount_minor: int) -> None:
+        """Give money back, once a key."""
+        del payment_id
+        self.calls += 1
+        if self.calls == 1:
+            raise ProviderError("the provider did not answer in time")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.refunds[key] = amount_minor
+
+
+async def test_money_goes_back_as_soon_as_the_provider_answers() -> None:
+    """A provider that is away for a moment is asked again; meanwhile the others get their money, and none is parked."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        for order_id in ("order-1", "order-2"):
+            await shop.order(order_id)
+            await shop.pay(order_id)
+            await shop.do(c.CancelOrder(order_id))
+        provider = UnsteadyProvider()
+        refunds = reactor(shop)
+        refunds.table, refunds.cashier = MONEY, Cashier(shop.till, provider)
+        records = await shop.records()
+        with pytest.raises(ProviderError):
+            await refunds.catch_up(records)
+        assert provider.refunds == {"order-2/cancel": 1999}
+        await refunds.catch_up(records)
+        assert provider.refunds == {"order-1/cancel": 1999, "order-2/cancel": 1999}
+        assert refunds.parked == 0
+
+
+class LateAgenda:
+    """Read models that are behind at first."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def due(self, now: datetime, limit: int) -> Sequence[tuple[str, str, int]]:
+        """Nothing is due here."""
+        raise AssertionError(now, limit)
+
+    async def next_due(self) -> datetime | None:
+        """Nothing is due here."""
+        raise AssertionError
+
+    async def listings_of(self, stream_id: str, position: int) -> Sequence[str]:
+        """Have the listings from the second time on."""
+        self.asked += 1
+        if self.asked == 1:
+            raise LaggingError(f"live_stock does not have position {position} of {stream_id} yet")
+        return [LISTING]
+
+
+async def test_read_models_that_are_behind_are_waited_for() -> None:
+    """The windows of a show that has ended are closed as soon as it is known which there are."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        await shop.do(c.EndStream(STREAM, EndReason.HOST))
+        reactions = reactor(shop)
+        reactions.agenda = LateAgenda()
+        records = await shop.records()
+        with pytest.raises(LaggingError):
+            await reactions.catch_up(records)
+        await reactions.catch_up(records)
+        assert reactions.parked == 0
+        assert any(isinstance(event, WindowClosed) for event in await shop.events(LISTING))
