@@ -3,7 +3,7 @@
 Only states are kept, never rows or connections: what falls out of memory is folded again from the journal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from application.cache import Cache
 from application.desk import Versioned, decider_of
@@ -37,6 +37,13 @@ class Histories:
         known = self._known.get(history_id)
         if known is None or versioned.version >= known.version:
             self._known.put(history_id, versioned)
+
+    def forget_beyond(self, versions: Mapping[str, int]) -> None:
+        """Forget states that are ahead of the journal's versions: it was set back to an earlier point meanwhile."""
+        for history_id, version in versions.items():
+            known = self._known.get(history_id)
+            if known is not None and known.version > version:
+                self._known.drop(history_id)
 
     def missing(self, history_ids: Iterable[str]) -> list[str]:
         """Return those of which nothing is known."""

@@ -219,6 +219,7 @@ class Till:
             result = await (held.append(written) if written.drafts else self._verified(held, written.expected))
         if isinstance(result, Conflict):
             self.counts.conflicts += 1
+            self.histories.forget_beyond(result.moved)
             return batch
         self.counts.append_seconds += time.perf_counter() - started
         self._conclude(decided, states, result)

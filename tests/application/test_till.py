@@ -308,3 +308,17 @@ async def test_a_closed_till_leaves_nobody_waiting() -> None:
             await asyncio.sleep(0)
     with pytest.raises(JournalUnavailableError):
         await waiting
+
+
+async def test_a_journal_that_was_set_back_is_believed() -> None:
+    """After a restore to an earlier point the till goes by the journal; it does not insist on what it remembers."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(1)
+        before = await shop.journal.head()
+        await shop.order("order-1")
+        assert isinstance(shop.journal, MemoryJournal)
+        shop.journal.table.durable = before
+        shop.journal.table.roll_back()
+        async with asyncio.timeout(5):
+            assert (await shop.order("order-2")).refusal is None
