@@ -12,7 +12,7 @@ behind (new, or parked away) catches up beside the others and does not hold them
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import NoReturn, Protocol
 
 from domain.record import Record
@@ -188,5 +188,6 @@ class _ReadAhead:
         if self._task is not None:
             task, self._task = self._task, None
             task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+            await asyncio.wait({task})  # tells our own cancellation from the task's, unlike awaiting it
+            if not task.cancelled():
+                task.exception()  # mark it seen

@@ -254,6 +254,38 @@ async def test_a_gap_in_the_journal_stops_the_follower() -> None:
     assert {mark.position for mark in (await store.marks()).values()} == {0}
 
 
+async def test_a_follower_that_is_cancelled_while_it_drops_a_reading_ends() -> None:
+    """The end of a reading that nobody will ask for is not mistaken for its own."""
+    reading, dropped, forever = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryJournal):
+        async def read(self, after: int, limit: int) -> Sequence[Record]:
+            if not after:
+                return await super().read(after, limit)
+            reading.set()
+            try:
+                await forever.wait()
+            finally:
+                dropped.set()
+                await forever.wait()
+            return []
+
+    class Elsewhere(MemoryStore):
+        async def commit(self, batch: Write) -> None:
+            del batch
+            await reading.wait()
+            raise StoreUnavailableError("the database is away")
+
+    journal = Slow()
+    await write(journal, *of("listing-1", *open_listing(5)))
+    following = asyncio.create_task(Follower(journal, WIRE, Elsewhere(), batch=1).catch_up())
+    await dropped.wait()
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    forever.set()
+
+
 async def test_tables_that_no_longer_fit_are_filled_anew(url: str) -> None:
     """A read model whose columns were changed begins at 0 when the store is opened; the others go on."""
     journal = await journal_of(*purchases(4))
