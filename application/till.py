@@ -185,7 +185,8 @@ class Till:
                     attempt = self._in_turn
                 self.counts.outages += 1
                 if time.monotonic() >= deadline:
-                    self._fail_all(pending, error)
+                    self._fail_all([*pending, *self._queue], error)  # who is queued has waited for the same database
+                    self._queue.clear()
                     return
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 - the till must outlive every surprise; callers are told

@@ -233,6 +233,22 @@ async def test_an_outage_ends_in_an_error_and_leaves_nothing() -> None:
         assert await placed(shop) == 1
 
 
+async def test_an_outage_is_waited_out_once_and_not_once_a_batch() -> None:
+    """Those far back in the queue are told as soon as those in front, however many batches there are."""
+    journal = FailingJournal(*["unavailable"] * 1_000)
+    limits = Limits(batch=1, outage_seconds=0.3)
+    async with Rehearsal(journal=journal, limits=limits).open() as shop:
+        await shop.go_live()
+        await shop.offer(50)
+        journal.armed = True
+        async with asyncio.timeout(2):
+            results = await asyncio.gather(*(shop.order(f"order-{n}") for n in range(50)), return_exceptions=True)
+        assert {type(result) for result in results} == {JournalUnavailableError}
+        journal.faults.clear()
+        assert (await shop.order("order-50")).refusal is None
+        assert await placed(shop) == 1
+
+
 async def test_data_that_the_database_refuses_fails_alone() -> None:
     """One poison command in a batch costs nobody else their order."""
     journal = FailingJournal()
