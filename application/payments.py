@@ -47,7 +47,8 @@ class Cashier:
         payment = await self._charge(ticket, token, asked.state)
         if payment.status == "pending":
             return PaymentOutcome(asked, "pending")
-        return _outcome(await self.till.ring_up(evolve(ticket, command=booking(ticket.command.target, payment))))
+        booked = await self.till.ring_up(evolve(ticket, command=booking(ticket.command.target, payment)))
+        return _outcome(booked) if booked.events or booked.refusal is not None else _known(booked, payment)
 
     async def _charge(self, ticket: Ticket, token: str, placed: Order) -> Payment:
         return await self.provider.charge(
@@ -79,6 +80,15 @@ def _outcome(verdict: Verdict) -> PaymentOutcome:
             return PaymentOutcome(verdict, "declined", event.reason)
         if isinstance(event, PaymentOrphaned):
             return PaymentOutcome(verdict, "orphaned", event.reason)
-    if verdict.state.payment_id is None:
-        return PaymentOutcome(verdict, "declined", f"order_{verdict.state.stage}")
     return PaymentOutcome(verdict, "paid")
+
+
+def _known(verdict: Verdict, payment: Payment) -> PaymentOutcome:
+    """Tell what had become of a payment before it was booked: the order may have been paid by another."""
+    match verdict.state.payments.get(payment.payment_id):
+        case "captured":
+            return PaymentOutcome(verdict, "paid")
+        case "orphaned":
+            return PaymentOutcome(verdict, "orphaned", f"order_{verdict.state.stage}")
+        case _:
+            return PaymentOutcome(verdict, "declined", payment.reason)

@@ -1,6 +1,9 @@
 """The cashier: money moves once, and everybody who asked is told what became of it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
 
 from application import commands as c
 from application.payments import Cashier
@@ -44,3 +47,45 @@ async def test_two_payments_with_one_key_at_once_are_one_and_both_are_told_that_
         assert [outcome.status for outcome in outcomes] == ["paid", "paid"]
         assert set(provider.keys) == {"pay-1"}
         assert sum(isinstance(event, PaymentCaptured) for event in await shop.events("order-1")) == 1
+
+
+class OvertakenProvider:
+    """A provider that is overtaken: something happens to the order before its answer is here."""
+
+    def __init__(self, answer: Payment, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self._answer, self._meanwhile = answer, meanwhile
+
+    async def charge(self, *, key: str, order_id: str, token: str, amount_minor: int, currency: str) -> Payment:
+        """Answer late."""
+        del key, order_id, token, amount_minor, currency
+        await self._meanwhile()
+        return self._answer
+
+    async def refund(self, *, key: str, payment_id: str, amount_minor: int) -> None:
+        """Nothing is given back here."""
+        raise AssertionError(key, payment_id, amount_minor)
+
+
+@pytest.mark.parametrize(
+    ("status", "by_callback", "told"),
+    [
+        ("succeeded", ["pay-1"], ("paid", "")),
+        ("succeeded", ["pay-2", "pay-1"], ("orphaned", "order_paid")),
+        ("declined", ["pay-2"], ("declined", "insufficient_funds")),
+    ],
+)
+async def test_each_payment_is_answered_for_itself(status: str, by_callback: list[str], told: tuple[str, str]) -> None:
+    """A payment that callbacks have overtaken is paid only if it is the one the order was paid with."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        await shop.order("order-1")
+
+        async def meanwhile() -> None:
+            for payment_id in by_callback:
+                await shop.do(c.CapturePayment("order-1", payment_id, 1999))
+
+        answer = Payment("pay-1", status, 1999, "" if status == "succeeded" else "insufficient_funds")
+        cashier = Cashier(shop.till, OvertakenProvider(answer, meanwhile))
+        outcome = await cashier.pay(shop.ticket(c.RequestPayment("order-1"), "key-1"), "tok")
+        assert (outcome.status, outcome.reason) == told
