@@ -62,6 +62,7 @@ TOPICS: Final[dict[str, type]] = {
     "listing.listing_withdrawn.v1": li.ListingWithdrawn,
     "order.order_placed.v1": o.OrderPlaced,
     "order.order_refused.v1": o.OrderRefused,
+    "order.payment_requested.v1": o.PaymentRequested,
     "order.payment_captured.v1": o.PaymentCaptured,
     "order.payment_failed.v1": o.PaymentFailed,
     "order.payment_orphaned.v1": o.PaymentOrphaned,

@@ -147,7 +147,10 @@ class PlaceOrder(_One):
 
 @frozen
 class RequestPayment(_One):
-    """Ask whether an order can be paid now, before money moves."""
+    """Note that an order is about to be paid, before money moves; refused when it could only be given back."""
+
+    key: str = ""
+    """What the provider will be asked under."""
 
 
 @frozen

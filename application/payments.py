@@ -1,7 +1,7 @@
 """The cashier: how money and units meet.
 
-Before money moves the till is asked whether the order can be paid. The charge carries the command's id as its key, so
-a client that repeats its request after a crash or a lost answer makes the provider repeat its answer, not the charge.
+Before money moves the till writes down that it will. The charge carries the command's id as its key, so a client that
+repeats its request after a crash or a lost answer makes the provider repeat its answer, not the charge.
 What the provider says, here or later by callback, goes to the till: it gives the units, or the money goes back.
 """
 
@@ -15,8 +15,7 @@ from application.reactions import ReturnMoney
 from application.tickets import Ticket, Verdict
 from application.till import Till
 from domain.order import commands as order
-from domain.order.events import PaymentFailed, PaymentOrphaned
-from domain.order.state import Order
+from domain.order.events import PaymentFailed, PaymentOrphaned, PaymentRequested
 
 
 @frozen
@@ -37,27 +36,35 @@ class Cashier:
     provider: PaymentProvider
 
     async def pay(self, ticket: Ticket, token: str) -> PaymentOutcome:
-        """Pay an order with a token; ``ProviderError`` when the outcome is unknown: ask again with the same key."""
-        first = await self.till.recall(ticket)
-        if first is not None:
-            return _outcome(first)
-        asked = await self.till.ring_up(ticket)  # its events, if any, are those of the booking that this key has led to
-        if asked.refusal is not None or asked.events:
+        """Pay an order with a token; ``ProviderError`` when the outcome is unknown: ask again with the same key.
+
+        That the provider is asked is written down first. So whoever repeats the key, after a lost answer or a crash and
+        however late, makes the provider repeat its answer, and it is booked as of the instant of the first request.
+        """
+        order_id, key = ticket.command.target, ticket.command_id
+        asked = await self.till.ring_up(evolve(ticket, command=c.RequestPayment(order_id, key)))
+        if asked.refusal is not None:
             return _outcome(asked)
-        payment = await self._charge(ticket, token, asked.state)
+        requested = next(event for _, event in asked.events if isinstance(event, PaymentRequested))
+        settling = evolve(ticket, command_id=f"{key}-settled", ingress_at=requested.requested_at)
+        if asked.replayed and (settled := await self.till.recall(settling)) is not None:
+            return _outcome(settled)
+        payment = await self.provider.charge(
+            key=key,
+            order_id=order_id,
+            token=token,
+            amount_minor=requested.amount_minor,
+            currency=asked.state.currency,
+        )
         if payment.status == "pending":
-            return PaymentOutcome(asked, "pending")
-        booked = await self.till.ring_up(evolve(ticket, command=booking(ticket.command.target, payment)))
+            return _known(await self._newest(asked, order_id), payment)
+        booked = await self.till.ring_up(evolve(settling, command=booking(order_id, payment)))
         return _outcome(booked) if booked.events or booked.refusal is not None else _known(booked, payment)
 
-    async def _charge(self, ticket: Ticket, token: str, placed: Order) -> Payment:
-        return await self.provider.charge(
-            key=ticket.command_id,
-            order_id=ticket.command.target,
-            token=token,
-            amount_minor=placed.due_minor,
-            currency=placed.currency,
-        )
+    async def _newest(self, asked: Verdict, order_id: str) -> Verdict:
+        """Return a verdict with the order of now: a callback may have come before the answer."""
+        newest = await self.till.look(order_id)
+        return evolve(asked, state=newest.state, version=newest.version)
 
     async def give_back(self, money: ReturnMoney) -> None:
         """Have the provider return a refund; the key makes a second time harmless."""
@@ -84,11 +91,13 @@ def _outcome(verdict: Verdict) -> PaymentOutcome:
 
 
 def _known(verdict: Verdict, payment: Payment) -> PaymentOutcome:
-    """Tell what had become of a payment before it was booked: the order may have been paid by another."""
+    """Tell what has become of a payment otherwise: a callback booked it, or the order was paid by another."""
     match verdict.state.payments.get(payment.payment_id):
         case "captured":
             return PaymentOutcome(verdict, "paid")
         case "orphaned":
             return PaymentOutcome(verdict, "orphaned", f"order_{verdict.state.stage}")
+        case None if payment.status == "pending":
+            return PaymentOutcome(verdict, "pending")
         case _:
             return PaymentOutcome(verdict, "declined", payment.reason)

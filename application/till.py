@@ -223,8 +223,23 @@ class Till:
             self.histories.forget_beyond(result.moved)
             return batch
         self.counts.append_seconds += time.perf_counter() - started
-        self._conclude(decided, states, result)
+        self._conclude(await self._without_repeated(decided), states, result)
         return ()
+
+    async def _without_repeated(self, decided: Sequence[Rung]) -> Sequence[Rung]:
+        """Give their first answer to keys whose command had nothing left to do, because it was done before.
+
+        Commands that write are found out by the append; these wrote nothing, so the journal is asked.
+        """
+        silent = {each.arrival.ticket.command_id: each.arrival for each in decided if _is_silent(each)}
+        if not silent:
+            return decided
+        records = await self._journal.of_commands(silent)
+        seen = {record.command_id for record in records if record.command_id}
+        for arrival in (silent[command_id] for command_id in seen):
+            if (verdict := await self.recall(arrival.ticket)) is not None:
+                self._answer(arrival, verdict)
+        return [each for each in decided if each.arrival.ticket.command_id not in seen]
 
     async def _verified(self, journal: Journal, expected: Mapping[str, int]) -> Conflict | None:
         """Check that an answer which writes nothing is still true: another till may have moved what it rests on."""
@@ -303,6 +318,10 @@ class Till:
         half = len(batch) // 2
         await self._settle(batch[:half])
         await self._settle(batch[half:])
+
+
+def _is_silent(decided: Rung) -> bool:
+    return decided.arrival.ticket.keyed and not decided.desk.events and decided.failure is None
 
 
 def _conflicting(position: int) -> Verdict:

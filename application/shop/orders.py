@@ -24,7 +24,6 @@ from application.desk import Desk
 from domain.ids import reservation_id
 from domain.listing import commands as listing
 from domain.listing.events import UnitsReserved
-from domain.listing.refusals import HoldExpired
 from domain.listing.reservations import quote_look
 from domain.listing.state import Listing
 from domain.listing.units import Disposition
@@ -135,16 +134,9 @@ def _of_listing(refused: Refusal, listing_id: str) -> Refusal:
 
 
 def request_payment(desk: Desk, command: RequestPayment) -> None:
-    """Refuse before money moves what could only be given back."""
-    placed = desk.order(command.target)
-    if placed.stage is Stage.EXPIRED or (placed.awaits_payment and not _holds(placed, desk)):
-        raise HoldExpired(placed.hold_expires_at)
-    if not placed.awaits_payment:
-        raise NotAllowedNow("pay", placed.status)
-
-
-def _holds(placed: Order, desk: Desk) -> bool:
-    return placed.hold_expires_at is not None and desk.now < placed.hold_expires_at
+    """Write down that the provider is about to be asked."""
+    desk.order(command.target)
+    desk.tell(command.target, order.RequestPayment(command.key, desk.now))
 
 
 def capture(desk: Desk, command: CapturePayment) -> None:

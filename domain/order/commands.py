@@ -39,6 +39,14 @@ class RefuseOrder:
 
 
 @frozen
+class RequestPayment:
+    """Ask for the order's payment before money moves; ``key`` is what the provider is asked under."""
+
+    key: str
+    now: datetime
+
+
+@frozen
 class CapturePayment:
     """Book a payment for which the units are committed; ``late`` when the hold was over and they were still there."""
 
@@ -150,6 +158,7 @@ class RefuseRequest:
 
 
 Command = (
-    PlaceOrder | RefuseOrder | CapturePayment | OrphanPayment | FailPayment | ExpireOrder | CancelOrder | CancelLine
-    | ShipOrder | DeliverOrder | RequestReturn | ReceiveReturn | IssueRefund | CloseReturnWindow | RefuseRequest
+    PlaceOrder | RefuseOrder | RequestPayment | CapturePayment | OrphanPayment | FailPayment | ExpireOrder
+    | CancelOrder | CancelLine | ShipOrder | DeliverOrder | RequestReturn | ReceiveReturn | IssueRefund
+    | CloseReturnWindow | RefuseRequest
 )  # fmt: skip

@@ -73,6 +73,15 @@ class OrderRefused:
 
 
 @frozen
+class PaymentRequested:
+    """The provider is about to be asked under ``key``; whatever it answers and whenever, it is asked again by it."""
+
+    key: str
+    amount_minor: int
+    requested_at: datetime
+
+
+@frozen
 class PaymentCaptured:
     """The order is paid; ``late`` when the payment came after the hold but the units were still there."""
 
@@ -193,7 +202,7 @@ class RequestRefused:
 
 
 Event = (
-    OrderPlaced | OrderRefused | PaymentCaptured | PaymentFailed | PaymentOrphaned | OrderExpired | OrderCancelled
-    | LineCancelled | OrderShipped | OrderDelivered | ReturnRequested | ReturnReceived | RefundIssued
+    OrderPlaced | OrderRefused | PaymentRequested | PaymentCaptured | PaymentFailed | PaymentOrphaned | OrderExpired
+    | OrderCancelled | LineCancelled | OrderShipped | OrderDelivered | ReturnRequested | ReturnReceived | RefundIssued
     | ReturnWindowClosed | OrderCompleted | RequestRefused
 )  # fmt: skip

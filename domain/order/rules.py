@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from domain.ids import LineId
+from domain.listing.refusals import HoldExpired
 from domain.money import MAX_MINOR, split
 from domain.order.commands import (
     CancelLine,
@@ -19,6 +20,7 @@ from domain.order.commands import (
     ReceiveReturn,
     RefuseOrder,
     RefuseRequest,
+    RequestPayment,
     RequestReturn,
     ShipOrder,
 )
@@ -36,6 +38,7 @@ from domain.order.events import (
     PaymentCaptured,
     PaymentFailed,
     PaymentOrphaned,
+    PaymentRequested,
     RefundIssued,
     RequestRefused,
     ReturnReceived,
@@ -82,6 +85,8 @@ def decide(state: Order, command: Command) -> list[Event]:
             raise _not_now(state, command)
         case _, RefuseRequest(request, reason, facts):
             return [RequestRefused(request, reason, facts)]
+        case _, RequestPayment():
+            return _request_payment(state, command)
         case _, CapturePayment():
             return _capture(state, command)
         case _, OrphanPayment():
@@ -147,6 +152,18 @@ def _refused(command: RefuseOrder) -> OrderRefused:
     return OrderRefused(
         command.stream_id, command.buyer_id, command.asked, command.reason, command.facts, command.arrival, command.now
     )
+
+
+def _request_payment(state: Order, command: RequestPayment) -> list[Event]:
+    """Refuse before money moves what could only be given back; what was once asked for stays asked for."""
+    if command.key in state.requested:
+        return []
+    held = state.hold_expires_at is not None and command.now < state.hold_expires_at
+    if state.stage is Stage.EXPIRED or (state.awaits_payment and not held):
+        raise HoldExpired(state.hold_expires_at)
+    if not state.awaits_payment:
+        raise NotAllowedNow("pay", state.status)
+    return [PaymentRequested(command.key, state.due_minor, command.now)]
 
 
 def _capture(state: Order, command: CapturePayment) -> list[Event]:

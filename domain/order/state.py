@@ -25,6 +25,7 @@ from domain.order.events import (
     PaymentCaptured,
     PaymentFailed,
     PaymentOrphaned,
+    PaymentRequested,
     RefundIssued,
     RequestRefused,
     ReturnReceived,
@@ -132,6 +133,8 @@ class Order:
     hold_expires_at: datetime | None = None
     payment_id: str | None = None
     """The payment that was captured."""
+    requested: Map[str, int] = Map()
+    """What the provider was asked for, by key."""
     payments: Map[str, str] = Map()
     """Every payment heard of, and what became of it."""
     captured_minor: int = 0
@@ -180,6 +183,8 @@ def evolve(state: Order, event: Event) -> Order:
         case OrderRefused():
             refusal = Refusal(event.reason, event.facts, event.asked)
             return Order(Stage.REFUSED, event.stream_id, event.buyer_id, refusal=refusal)
+        case PaymentRequested(key, amount_minor):
+            return changed(state, requested=state.requested.set(key, amount_minor))
         case PaymentCaptured():
             return _captured(state, event)
         case PaymentFailed(payment_id):

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from application import commands as c
 from application.payments import Cashier
-from application.ports import Payment
+from application.ports import Payment, ProviderError
 from domain.order.events import PaymentCaptured
+from domain.order.state import Stage
 from tests.rehearsal import Rehearsal
 
 
@@ -89,3 +91,50 @@ async def test_each_payment_is_answered_for_itself(status: str, by_callback: lis
         cashier = Cashier(shop.till, OvertakenProvider(answer, meanwhile))
         outcome = await cashier.pay(shop.ticket(c.RequestPayment("order-1"), "key-1"), "tok")
         assert (outcome.status, outcome.reason) == told
+
+
+async def test_a_lost_answer_is_learnt_by_asking_again_however_late() -> None:
+    """The provider took the money and did not say so; asked again after the hold, it does, and the units are given."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        await shop.order("order-1")
+        cashier = shop.cashier
+        with pytest.raises(ProviderError):
+            await cashier.pay(shop.ticket(c.RequestPayment("order-1"), "key-1"), "tok_timeout")
+        shop.clock.advance(1_000)
+        await shop.do(c.ExpireOrder("order-1"))
+        again = await cashier.pay(shop.ticket(c.RequestPayment("order-1"), "key-1"), "tok_timeout")
+        assert (again.status, (await shop.state("order-1")).stage) == ("paid", Stage.PAID)
+
+
+async def test_a_payment_is_settled_by_the_next_till_when_one_dies_in_between() -> None:
+    """Killed between the charge and its booking, the shop books it when the key comes again, once."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        await shop.order("order-1")
+        asking = c.RequestPayment("order-1", "key-1")
+        await shop.ask(asking, "key-1")
+        async with Rehearsal(journal=shop.journal, clock=shop.clock, name="till-2").open() as later:
+            ticket = later.ticket(c.RequestPayment("order-1"), "key-1")
+            outcomes = [await later.cashier.pay(ticket, "tok_ok") for _ in range(2)]
+            assert [outcome.status for outcome in outcomes] == ["paid", "paid"]
+            assert outcomes[1].verdict.replayed
+            assert sum(isinstance(event, PaymentCaptured) for event in await later.events("order-1")) == 1
+
+
+async def test_a_pending_payment_is_paid_when_its_callback_has_come() -> None:
+    """Who asks again with the key of a payment that was pending hears what the callback has made of it."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        await shop.order("order-1")
+        cashier = shop.cashier
+        ticket = shop.ticket(c.RequestPayment("order-1"), "key-1")
+        assert (await cashier.pay(ticket, "tok_late")).status == "pending"
+        while not shop.callbacks:
+            await asyncio.sleep(0)
+        news = msgspec.json.decode(shop.callbacks[0][0])["data"]
+        await shop.do(c.CapturePayment("order-1", news["payment_id"], news["amount_minor"]))
+        assert (await cashier.pay(ticket, "tok_late")).status == "paid"

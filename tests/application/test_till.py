@@ -20,6 +20,7 @@ from application.ports import (
 from application.tickets import OverloadedError
 from domain.listing.commands import ScheduleDiscount
 from domain.listing.events import UnitsReserved
+from domain.order.commands import IssueRefund
 from domain.order.events import OrderPlaced, OrderRefused
 from domain.record import UnreadableError
 from domain.stream.commands import PublishTeaser
@@ -153,6 +154,24 @@ async def test_keys_outlive_the_till() -> None:
             again = await later.order("order-2", key="k")
             assert (again.replayed, again.events, again.state) == (True, first.events, first.state)
             assert await placed(later) == 1
+
+
+async def test_a_key_whose_work_is_done_gets_its_first_answer_from_another_till() -> None:
+    """Also a command that has nothing left to do, and would write nothing, is known by its key after a restart."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        await shop.order("order-1")
+        await shop.pay("order-1")
+        refunding = c.Tell("order-1", IssueRefund("refund-1", None, 500, "goodwill"))
+        first = await shop.ask(refunding, "k", body="one")
+        async with Rehearsal(journal=shop.journal, clock=shop.clock, name="till-2").open() as later:
+            again = await later.ask(refunding, "k", body="one")
+            assert (again.replayed, again.events, again.state) == (True, first.events, first.state)
+        async with Rehearsal(journal=shop.journal, clock=shop.clock, name="till-3").open() as later:
+            other = await later.ask(refunding, "k", body="two")
+            assert other.refusal is not None
+            assert other.refusal.name == "idempotency_conflict"
 
 
 async def test_two_tills_on_one_listing_never_oversell_and_both_go_on() -> None:
