@@ -68,6 +68,7 @@ class PostgresLeadership:
                 await self._win(connection, name)
             except psycopg.Error:
                 await connection.close()
+                await asyncio.sleep(self._standby_seconds)
             except BaseException:
                 await connection.close()
                 raise

@@ -176,14 +176,21 @@ class Timekeeper:
         """Ring up everything that is due now; return how much it was."""
         now = self.till.now()
         due = await self.agenda.due(now, BATCH)
-        await asyncio.gather(*(self._ring(*each) for each in due))
-        return len(due)
+        return sum(await asyncio.gather(*(self._ring(*each) for each in due)))
 
-    async def _ring(self, history_id: str, kind: str, number: int) -> None:
+    async def _ring(self, history_id: str, kind: str, number: int) -> bool:
+        """Ring one deadline up; one that cannot be is said in the log and must not hold up the others."""
         now = self.till.now()
         command = on_deadline(history_id, kind, number, now)
         ticket = Ticket(command, "reaction:timekeeper", f"timekeeper-{uuid4().hex}", now, correlation_id=history_id)
-        await self.till.ring_up(ticket)
+        try:
+            await self.till.ring_up(ticket)
+        except PASSING:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one history, the others are due as well
+            log.warning("the deadline %s of %s cannot be met: %s: %s", kind, history_id, type(error).__name__, error)
+            return False
+        return True
 
     async def _seconds_to_next(self, done: int) -> float:
         """Sleep until the next deadline, a tick at most; briefly when the read models have yet to see what was done."""

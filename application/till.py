@@ -87,6 +87,7 @@ class Till:
         self._arrived = asyncio.Event()
         self._arrivals = 0
         self._latest: datetime | None = None
+        self._closed = False
         self._judged_on: tuple[str, ...] = ()
 
     @property
@@ -111,6 +112,8 @@ class Till:
             return Verdict((), self.histories.position, refusal=NotFound("history", unknown))
         if ticket.keyed and (first := await self._first_answer(ticket)) is not None:
             return first
+        if self._closed:
+            raise JournalUnavailableError("the till is closed")
         if len(self._queue) >= self.limits.queue:
             raise OverloadedError
         self._arrivals += 1
@@ -156,6 +159,7 @@ class Till:
 
     async def run(self) -> None:
         """Work until cancelled; what is queued then is failed, so that no caller waits for ever."""
+        self._closed = False
         try:
             while True:
                 await self._arrived.wait()
@@ -165,6 +169,7 @@ class Till:
                     await self._settle([self._queue.popleft() for _ in range(size)])
                     await asyncio.sleep(0)  # a journal that never waits must not keep others off the loop
         finally:
+            self._closed = True
             self._fail_all(list(self._in_flight.values()), JournalUnavailableError("the till is closed"))
 
     async def _settle(self, batch: Sequence[Arrival]) -> None:

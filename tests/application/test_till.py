@@ -357,3 +357,11 @@ async def test_a_journal_that_was_set_back_is_believed() -> None:
         shop.journal.table.roll_back()
         async with asyncio.timeout(5):
             assert (await shop.order("order-2")).refusal is None
+
+
+async def test_whoever_comes_after_the_till_has_closed_is_told_so() -> None:
+    """A till that is closed takes nothing in that it would never answer."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+    with pytest.raises(JournalUnavailableError):
+        await shop.ask(c.Tell(STREAM, PublishTeaser("soon")))
