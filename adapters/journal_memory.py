@@ -4,6 +4,7 @@ It serves the tests of everything above the journal, and rehearsals that need no
 and on ``PostgresJournal``.
 """
 
+from abc import ABC, abstractmethod
 from asyncio import Lock
 from bisect import bisect_right, insort
 from collections import defaultdict
@@ -82,15 +83,16 @@ class MemoryTable:
             self.commands[row.command_id] = row.position
 
 
-class _Reading:
+class _Reading(ABC):
     """All that can be asked of a table, up to the position that the reader may see."""
 
     def __init__(self, table: MemoryTable) -> None:
         self.table = table
 
     @property
+    @abstractmethod
     def _visible(self) -> int:
-        raise NotImplementedError
+        """The last position that may be seen."""
 
     async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
         """Return the records of each history after the given version, by history and version."""

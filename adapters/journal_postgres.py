@@ -5,6 +5,7 @@ over other connections, so that a slow reader never stands in the way of the til
 """
 
 import struct
+from abc import ABC, abstractmethod
 from asyncio import Lock
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -79,11 +80,12 @@ _OF_COMMANDS = """
     ORDER BY r.position"""
 
 
-class _Reading:
+class _Reading(ABC):
     """All that can be asked of the journal, over whatever ``_rows`` asks."""
 
+    @abstractmethod
     async def _rows(self, query: LiteralString, *parameters: object, record: bool = True) -> list[Any]:
-        raise NotImplementedError
+        """Return the rows of a query, as records unless told otherwise."""
 
     async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
         """Return the records of each history after the given version, by history and version; one query."""
