@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make requirements"
 ARGS ?=
 
-.PHONY: help install install-dev demo test test-slow lint format fuzz browser requirements clean
+.PHONY: help install install-dev demo test test-slow bench lint format fuzz browser requirements clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: install-dev ## run the test-suite (ARGS="tests/domain -x" narrows it)
 
 test-slow: install-dev ## run the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
+
+bench: install-dev ## measure short versions of all benches, and fail when a ratio has fallen too far
+	$(BIN)/livetill bench all --seconds 4 --against docs/performance.json $(ARGS)
 
 lint: install-dev ## check style and types
 	$(BIN)/ruff check

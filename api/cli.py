@@ -12,6 +12,7 @@ from typing import Any
 import click as plain_click
 import rich_click as click
 
+from api.bench.command import bench
 from api.commands.digest import digest_command
 from api.commands.doctor import doctor_command
 from api.commands.install import install_command
@@ -48,12 +49,14 @@ def cli() -> None:
     Is everything as it should be?
       livetill verify
       livetill doctor
+    How fast is it here?
+      livetill bench hot-listing
     """
 
 
 for _command in (
     serve_command, demo, token_command, replay_command, verify_command, rebuild_command, digest_command,
-    doctor_command, install_command,
+    doctor_command, install_command, bench,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -22,6 +22,7 @@ from adapters.installation import InstallationError, check, install
 from adapters.journal_postgres import PostgresJournal
 from adapters.leadership import PostgresLeadership
 from adapters.payments_sandbox import SandboxProvider
+from adapters.processes import Usage, memory_gb
 from adapters.relay import Relay
 from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
@@ -45,6 +46,11 @@ HEALTH_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 Job = Callable[[], Awaitable[object]]
+
+__all__ = [
+    "TROUBLES", "NoJournalError", "Opened", "Usage", "composed", "database", "existing_database", "follower_on",
+    "install_journal", "look_at_database", "look_at_nats", "memory_gb", "opened", "till_on",
+]  # fmt: skip
 
 
 @asynccontextmanager
@@ -128,6 +134,16 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
             await each.open()
             stack.push_async_callback(each.close)
         yield Opened(url, journal, store, JsonWire())
+
+
+def till_on(parts: Opened) -> Till:
+    """Return a till on a journal that is open; ``run`` it."""
+    return Till(parts.journal, parts.wire, SystemClock(), LocalAnnouncer(), name=f"till-{uuid4().hex[:8]}")
+
+
+def follower_on(parts: Opened) -> Follower:
+    """Return a follower for the read models of what is open."""
+    return Follower(parts.journal, parts.wire, parts.store)
 
 
 @asynccontextmanager

@@ -1,0 +1,49 @@
+"""``livetill bench`` as it is run: every bench checks itself, and prints what the contract promises."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.stories.shopfront import livetill
+
+HOT_LISTING = {"orders_per_s", "ratio_hot_row", "p50_ms", "p99_ms", "rss_mb", "lag_p99_ms", "crowd_us_per_order"}
+AUDIENCE = {"stock_age_p50_ms", "stock_age_p99_ms", "watched_orders_per_s", "ratio_watched"}
+TILL = {"orders_per_s", "records_per_s", "ratio_bulk", "ratio_stock_library", "ratio_umadb", "p50_ms", "p99_ms"}
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    """Run a bench for a second and return what it prints."""
+    ran = livetill("bench", *arguments, "--seconds", "1", "--json")
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    document: dict[str, Any] = json.loads(ran.stdout)
+    assert document["checks"]
+    assert all(document["checks"].values()), document["checks"]
+    assert document["machine"]["cores"]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("arguments", "promised"),
+    [
+        (("hot-listing", "--viewers", "20"), HOT_LISTING | AUDIENCE),
+        (("till", "--listings", "3"), TILL),
+        (("follow",), {"records_per_s", "rss_mb"}),
+        (("replay", "--records", "30000"), {"records_per_s", "rss_mb", "ratio_umadb_read"}),
+        (("growth", "--orders", "2000", "--orders", "4000"), {"ratio_growth", "cold_start_s_at_4000"}),
+    ],
+    ids=lambda each: each[0] if isinstance(each, tuple) else "",
+)
+def test_a_bench_is_right_before_it_is_fast(arguments: tuple[str, ...], promised: set[str]) -> None:
+    """Given a second of each, what was acknowledged is in the journal and every promised figure is there."""
+    document = run(*arguments)
+    assert document["bench"] == arguments[0]
+    assert promised <= document.keys()
+    assert all(document[name] > 0 for name in promised if name != "lag_p99_ms")
+
+
+def test_a_wrong_option_is_wrong_usage() -> None:
+    """Given no time to measure in, nothing is started."""
+    ran = livetill("bench", "till", "--seconds", "0")
+    assert ran.returncode == 2
+    assert "--seconds" in ran.stderr
