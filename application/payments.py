@@ -47,7 +47,7 @@ class Cashier:
             return _outcome(asked)
         requested = next(event for _, event in asked.events if isinstance(event, PaymentRequested))
         settling = evolve(ticket, command_id=f"{key}-settled", ingress_at=requested.requested_at)
-        if asked.replayed and (settled := await self.till.recall(settling)) is not None:
+        if asked.replayed and (settled := await self.till.answers.recall(settling)) is not None:
             return _outcome(settled)
         payment = await self.provider.charge(
             key=key,

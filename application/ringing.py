@@ -1,10 +1,10 @@
 """Ringing up: from tickets to decisions, and from decisions to one batch. Nothing here waits for anything."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from application.desk import Desk, NotLoadedError, Versioned
 from application.ports import Batch, Draft, Wire
@@ -19,10 +19,34 @@ Find = Callable[[str], Versioned | None]
 
 @define(eq=False)
 class Arrival:
-    """A ticket in the queue, and who waits for its verdict."""
+    """A ticket in the queue, and who waits for its verdict: its caller, and those who asked with its key meanwhile."""
 
     ticket: Ticket
-    answer: "asyncio.Future[Verdict]"
+    number: int
+    """Its number among the till's arrivals: who came first."""
+    touches: tuple[str, ...]
+    answered: bool = False
+    _waiting: "list[asyncio.Future[Verdict]]" = field(factory=list)
+
+    def waiter(self) -> "asyncio.Future[Verdict]":
+        """Return what one caller may wait for, or cease to wait for, without a word to the others."""
+        waiter: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        return waiter
+
+    def answer(self, verdict: Verdict) -> None:
+        """Tell the verdict to all who still wait."""
+        self.answered = True
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(verdict)
+
+    def fail(self, error: Exception) -> None:
+        """Tell all who still wait that there is none."""
+        self.answered = True
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(error)
 
 
 @frozen
@@ -34,11 +58,30 @@ class Rung:
     refusal: Refusal | None = None
     failure: Exception | None = None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether a key's command wrote nothing, so that its append does not find out if it was done before."""
+        return self.arrival.ticket.keyed and not self.desk.events and self.failure is None
+
+
+@frozen
+class RungBatch:
+    """A batch that was rung up: what was decided, the states that leaves, and what is to be written."""
+
+    decided: Sequence[Rung]
+    leaves: Mapping[str, Versioned]
+    written: Batch
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """The tickets in it, in their order."""
+        return [each.arrival for each in self.decided]
+
 
 def rung(arrival: Arrival, find: Find) -> Rung:
     """Let the shop decide one ticket; ``NotLoadedError`` when it needs histories that ``find`` has not."""
     ticket = arrival.ticket
-    desk = Desk(find, ticket.ingress_at, ticket.arrival)
+    desk = Desk(find, ticket.ingress_at, arrival.number)
     try:
         _require_version(desk, ticket)
         ring_up(desk, ticket.command)
@@ -54,7 +97,7 @@ def rung(arrival: Arrival, find: Find) -> Rung:
 def _refused(arrival: Arrival, find: Find, judged: Desk, refused: Refusal) -> Rung:
     """Write a refusal down on a clean desk, which demands that what it was judged on has not moved."""
     ticket = arrival.ticket
-    desk = Desk(find, ticket.ingress_at, ticket.arrival)
+    desk = Desk(find, ticket.ingress_at, arrival.number)
     if ticket.keyed:
         record_refusal(desk, ticket.command, refused)
     desk.read |= judged.read
@@ -83,7 +126,7 @@ def batch_of(decided: Iterable[Rung], wire: Wire, till: str) -> Batch:
 def _drafts(decided: Rung, wire: Wire, till: str) -> list[Draft]:
     """One envelope for all records of a command; the command id stands on the first."""
     ticket, events = decided.arrival.ticket, decided.desk.events
-    envelope = wire.encode_metadata(_metadata(ticket, till, len(events)))
+    envelope = wire.encode_metadata(_metadata(decided.arrival, till, len(events)))
     drafts = []
     command_id: str | None = ticket.command_id
     for history_id, version, event in events:
@@ -93,14 +136,15 @@ def _drafts(decided: Rung, wire: Wire, till: str) -> list[Draft]:
     return drafts
 
 
-def _metadata(ticket: Ticket, till: str, records: int) -> Metadata:
+def _metadata(arrival: Arrival, till: str, records: int) -> Metadata:
+    ticket = arrival.ticket
     return Metadata(
         actor=ticket.actor,
         command_id=ticket.command_id,
         command=name_of(ticket.command),
         ingress_at=ticket.ingress_at,
         till=till,
-        arrival=ticket.arrival,
+        arrival=arrival.number,
         records=records,
         correlation_id=ticket.correlation_id or ticket.command.target,
         causation=ticket.causation,
@@ -116,7 +160,7 @@ def name_of(command: Any) -> str:
 def verdict_of(decided: Rung, position: int, known: Versioned | None) -> Verdict:
     """Return the answer to a ticket whose records end at ``position``."""
     target = decided.desk.changed.get(decided.arrival.ticket.command.target) or known
-    events = tuple((history_id, event) for history_id, _, event in decided.desk.events)
+    events = tuple([(history_id, event) for history_id, _, event in decided.desk.events])
     state, version = (target.state, target.version) if target else (None, 0)
     return Verdict(events, position, state, version, decided.refusal)
 

@@ -41,8 +41,6 @@ class Ticket:
     causation: int | None = None
     if_match: int | None = None
     """The version of the target that the client saw; refused when it has moved since."""
-    arrival: int = 0
-    """Its number among the till's arrivals; set by the till."""
 
 
 @frozen

@@ -4,6 +4,11 @@ Tickets that arrive while an append is in flight form the next batch; no timer i
 rung up over the states that the ones before it left, so buyers are judged in arrival order; a refused one fails alone.
 The whole batch is one append, and nobody is answered before it is durable.
 
+The database and the till work at the same time: while a batch is in flight, the next one is rung up *ahead*, over the
+states that the one in flight leaves. There is never more than one append in flight. The next sets out only when the one
+before it stands, so whoever is answered was judged on what is durable; if it does not stand, all that was rung up over
+it is forgotten, and those tickets are again the first in the queue.
+
 What can go wrong, and what is done:
 
 - *Conflict*: somebody else moved a history the batch was decided on. The batch is rung up again holding the journal's
@@ -21,14 +26,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
-from attrs import define, evolve
+from attrs import frozen
 
-from application.cache import Cache
+from application.answers import Answers, TillCounts
 from application.desk import DECIDERS, NotLoadedError, Versioned
 from application.histories import Histories, empty
 from application.ports import (
     Announcer,
     Appended,
+    Batch,
     Clock,
     Conflict,
     Journal,
@@ -39,28 +45,35 @@ from application.ports import (
     OutcomeUnknownError,
     Wire,
 )
-from application.ringing import Arrival, Find, Rung, batch_of, recorded_refusal, rung, verdict_of
-from application.tickets import IdempotencyConflict, OverloadedError, Ticket, Verdict
+from application.ringing import Arrival, Find, Rung, RungBatch, batch_of, rung, verdict_of
+from application.tickets import OverloadedError, Ticket, Verdict
 from domain.ids import kind_of
 from domain.refusal import NotFound
 
 RETRY_SECONDS = 0.2
+AT_A_TIME = 32
+"""Commands that are rung up before others get onto the event loop: the append in flight, and callers."""
 
 
-@define
-class TillCounts:
-    """What the till has done since it was opened, for metrics."""
+Attempt = Callable[[Sequence[Arrival]], Awaitable[Sequence[Arrival]]]
+"""A way to get a batch through; it returns those that must be rung up again because something has moved."""
+NOTHING: Mapping[str, Versioned] = {}
+Result = Appended | Conflict | None
+"""What the journal says to a batch; None when nothing had to be written and all that was read still holds."""
 
-    accepted: int = 0
-    refused: int = 0
-    replayed: int = 0
-    failures: int = 0
-    batches: int = 0
-    records: int = 0
-    conflicts: int = 0
-    unknown: int = 0
-    outages: int = 0
-    append_seconds: float = 0.0
+
+@frozen
+class Flight:
+    """A batch on its way to the journal."""
+
+    batch: RungBatch
+    result: "asyncio.Task[Result]"
+
+    @property
+    def stands(self) -> bool:
+        """Whether it has arrived, and what it left is durable."""
+        landed = self.result.done() and not self.result.cancelled() and self.result.exception() is None
+        return landed and not isinstance(self.result.result(), Conflict)
 
 
 class Till:
@@ -80,15 +93,15 @@ class Till:
         self.limits = limits or Limits()
         self.counts = TillCounts()
         self.histories = Histories(wire, self.limits.cached_histories)
+        self.answers = Answers(journal, wire, self.histories, self.counts, self.limits.cached_histories)
         self._journal, self._wire, self._clock, self._announcer, self._name = journal, wire, clock, announcer, name
         self._queue: deque[Arrival] = deque()
-        self._in_flight: dict[str, Arrival] = {}
-        self._answered: Cache[bool] = Cache(self.limits.cached_histories)
         self._arrived = asyncio.Event()
         self._arrivals = 0
         self._latest: datetime | None = None
         self._closed = False
         self._judged_on: tuple[str, ...] = ()
+        self._flight: Flight | None = None
 
     @property
     def queued(self) -> int:
@@ -107,46 +120,24 @@ class Till:
         Raises ``OverloadedError`` when the queue is full, and a ``JournalError`` when the database did not come back
         in time: what happened is then unknown to the caller, who may ask again with the same key.
         """
-        unknown = next((each for each in ticket.command.touches if kind_of(each) not in DECIDERS), None)
-        if unknown is not None:
-            return Verdict((), self.histories.position, refusal=NotFound("history", unknown))
-        if ticket.keyed and (first := await self._first_answer(ticket)) is not None:
-            return first
+        touches = ticket.command.touches
+        for each in touches:
+            if kind_of(each) not in DECIDERS:
+                return Verdict((), self.histories.position, refusal=NotFound("history", each))
+        if ticket.keyed and ticket.command_id in self.answers:
+            first = await self.answers.first(ticket)
+            if first is not None:
+                return first
         if self._closed:
             raise JournalUnavailableError("the till is closed")
         if len(self._queue) >= self.limits.queue:
             raise OverloadedError
         self._arrivals += 1
-        answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        arrival = Arrival(evolve(ticket, arrival=self._arrivals), answer)
-        self._in_flight[ticket.command_id] = arrival
+        arrival = Arrival(ticket, self._arrivals, touches)
+        answer = self.answers.expect(arrival)
         self._queue.append(arrival)
         self._arrived.set()
-        return await asyncio.shield(answer)
-
-    async def _first_answer(self, ticket: Ticket) -> Verdict | None:
-        """Answer a key that is in flight or was answered here; others are found out by the append."""
-        first = self._in_flight.get(ticket.command_id)
-        if first is not None:
-            verdict = await asyncio.shield(first.answer)
-            same = first.ticket.fingerprint == ticket.fingerprint
-            return evolve(verdict, replayed=True) if same else _conflicting(verdict.position)
-        return await self.recall(ticket) if ticket.command_id in self._answered else None
-
-    async def recall(self, ticket: Ticket) -> Verdict | None:
-        """Give the first answer of a command that the journal holds; None when it holds none."""
-        records = await self._journal.of_commands([ticket.command_id])
-        if not records:
-            return None
-        self.counts.replayed += 1
-        position = records[-1].position
-        if self._wire.decode_metadata(records[0].metadata).fingerprint != ticket.fingerprint:
-            return _conflicting(position)
-        events = tuple((record.history_id, self._wire.decode(record.topic, record.state)) for record in records)
-        kind = kind_of(ticket.command.target)
-        told = next((record for record in reversed(records) if kind_of(record.history_id) == kind), records[-1])
-        target = await self.histories.at_version(self._journal, told.history_id, told.version)
-        return Verdict(events, position, target.state, target.version, recorded_refusal(events), replayed=True)
+        return await answer
 
     async def look(self, history_id: str) -> Versioned:
         """Return a history's newest state in the journal, whoever wrote it."""
@@ -164,18 +155,26 @@ class Till:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
-                while self._queue:
-                    size = min(len(self._queue), self.limits.batch)
-                    await self._settle([self._queue.popleft() for _ in range(size)])
+                while self._flight or self._queue:
+                    batch = self._flight.batch.arrivals if self._flight else self._taken()
+                    await self._settle(batch, self._overlapping)
                     await asyncio.sleep(0)  # a journal that never waits must not keep others off the loop
         finally:
             self._closed = True
-            self._fail_all(list(self._in_flight.values()), JournalUnavailableError("the till is closed"))
+            self.answers.fail_all(JournalUnavailableError("the till is closed"))
+            await self._call_back()
 
-    async def _settle(self, batch: Sequence[Arrival]) -> None:
+    def _taken(self) -> list[Arrival]:
+        """Take the next batch off the queue."""
+        return [self._queue.popleft() for _ in range(min(len(self._queue), self.limits.batch))]
+
+    def _put_back(self, batch: Sequence[Arrival]) -> None:
+        """Make a batch the first in the queue again, in its order."""
+        self._queue.extendleft(reversed(batch))
+
+    async def _settle(self, batch: Sequence[Arrival], attempt: Attempt) -> None:
         """See a batch through to its verdicts, whatever happens on the way."""
         deadline = time.monotonic() + self.limits.outage_seconds
-        attempt: Callable[[Sequence[Arrival]], Awaitable[Sequence[Arrival]]] = self._in_one_go
         pending = batch
         while pending:
             try:
@@ -190,13 +189,51 @@ class Till:
                     attempt = self._in_turn
                 self.counts.outages += 1
                 if time.monotonic() >= deadline:
-                    self._fail_all([*pending, *self._queue], error)  # who is queued has waited for the same database
+                    self.answers.fail([*pending, *self._queue], error)  # who is queued has waited for the same database
                     self._queue.clear()
                     return
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 - the till must outlive every surprise; callers are told
-                self._fail_all(pending, error)
+                self.answers.fail(pending, error)
                 return
+
+    async def _overlapping(self, batch: Sequence[Arrival]) -> Sequence[Arrival]:
+        """Append without holding the lock, and ring up the next batch meanwhile.
+
+        The batch is one that was rung up ahead and is in flight already, or else it sets out now.
+        """
+        flight = self._flight or self._launch(await self._rung_up(self._journal, batch))
+        following = await self._rung_up_ahead(flight.batch.leaves)
+        await asyncio.wait([flight.result])
+        self._flight = None
+        if following and flight.stands:
+            self._launch(following)  # before callers are answered, so that the database goes on while they are
+        elif following:
+            self._put_back(following.arrivals)
+        self._judged_on = tuple(flight.batch.written.expected)
+        return self._concluded(flight.batch, await flight.result)
+
+    def _launch(self, batch: RungBatch) -> Flight:
+        """Send a batch on its way, behind nobody."""
+        self._flight = Flight(batch, asyncio.create_task(self._written(batch)))
+        return self._flight
+
+    async def _rung_up_ahead(self, over: Mapping[str, Versioned]) -> RungBatch | None:
+        """Ring up the next batch over what the one in flight leaves; None when there is none, or it cannot be done."""
+        await asyncio.sleep(0)  # the one in flight sets out first
+        batch = self._taken()
+        try:
+            return await self._rung_up(self._journal, batch, over) if batch else None
+        except Exception:  # noqa: BLE001 - it happens again, and is dealt with, when they are the first
+            self._put_back(batch)
+            return None
+
+    async def _call_back(self) -> None:
+        """Leave no append behind when the till closes; what became of it is for the journal to say."""
+        if self._flight is not None:
+            self._flight.result.cancel()
+            await asyncio.wait([self._flight.result])
+            self._flight = None
 
     async def _in_one_go(self, batch: Sequence[Arrival]) -> Sequence[Arrival]:
         """Append without holding the lock: right when nobody else writes to the same histories."""
@@ -204,69 +241,73 @@ class Till:
 
     async def _in_turn(self, batch: Sequence[Arrival]) -> Sequence[Arrival]:
         """Answer what the journal already holds, and ring the rest up while nothing can move."""
-        records = await self._journal.of_commands([arrival.ticket.command_id for arrival in batch])
-        seen = {record.command_id for record in records if record.command_id}
-        rest = [arrival for arrival in batch if arrival.ticket.command_id not in seen]
-        for arrival in batch:
-            if arrival.ticket.command_id in seen and (verdict := await self.recall(arrival.ticket)) is not None:
-                self._answer(arrival, verdict)
+        await self.answers.give_first_answers(batch)
+        rest = [arrival for arrival in batch if not arrival.answered]
         return await self._append(self._journal.turn(), rest, reread=self._judged_on) if rest else ()
 
     async def _append(
         self, turn: AbstractAsyncContextManager[Journal], batch: Sequence[Arrival], reread: Iterable[str]
     ) -> Sequence[Arrival]:
         """Ring a batch up and append it; return what must be rung up again because something has moved."""
-        started = time.perf_counter()
         async with turn as held:
             await self.histories.load(held, reread)
-            decided, states = await self._ring(held, batch)
-            written = batch_of(decided, self._wire, self._name)
-            self._judged_on = tuple(written.expected)
-            result = await (held.append(written) if written.drafts else self._verified(held, written.expected))
-        if isinstance(result, Conflict):
-            self.counts.conflicts += 1
-            self.histories.forget_beyond(result.moved)
-            return batch
+            rung_up = await self._rung_up(held, batch)
+            self._judged_on = tuple(rung_up.written.expected)
+            result = await self._write(held, rung_up.written)
+        if not isinstance(result, Conflict):
+            await self.answers.give_repeated(rung_up.decided)
+        return self._concluded(rung_up, result)
+
+    async def _written(self, batch: RungBatch) -> Result:
+        """Append a batch that was rung up; nothing is left to ask when it stands."""
+        result = await self._write(self._journal, batch.written)
+        if not isinstance(result, Conflict):
+            await self.answers.give_repeated(batch.decided)
+        return result
+
+    async def _write(self, journal: Journal, batch: Batch) -> Result:
+        started = time.perf_counter()
+        result = await (journal.append(batch) if batch.drafts else self._verified(journal, batch.expected))
         self.counts.append_seconds += time.perf_counter() - started
-        self._conclude(await self._without_repeated(decided), states, result)
-        return ()
-
-    async def _without_repeated(self, decided: Sequence[Rung]) -> Sequence[Rung]:
-        """Give their first answer to keys whose command had nothing left to do, because it was done before.
-
-        Commands that write are found out by the append; these wrote nothing, so the journal is asked.
-        """
-        silent = {each.arrival.ticket.command_id: each.arrival for each in decided if _is_silent(each)}
-        if not silent:
-            return decided
-        records = await self._journal.of_commands(silent)
-        seen = {record.command_id for record in records if record.command_id}
-        for arrival in (silent[command_id] for command_id in seen):
-            if (verdict := await self.recall(arrival.ticket)) is not None:
-                self._answer(arrival, verdict)
-        return [each for each in decided if each.arrival.ticket.command_id not in seen]
+        return result
 
     async def _verified(self, journal: Journal, expected: Mapping[str, int]) -> Conflict | None:
         """Check that an answer which writes nothing is still true: another till may have moved what it rests on."""
         moved = {record.history_id: record.version for record in await journal.load(expected)}
         return Conflict(moved) if moved else None
 
-    async def _ring(self, journal: Journal, batch: Sequence[Arrival]) -> tuple[list[Rung], dict[str, Versioned]]:
-        """Let every command of a batch decide, in order, over what the ones before it left."""
-        states: dict[str, Versioned] = {}
+    async def _rung_up(
+        self, journal: Journal, batch: Sequence[Arrival], over: Mapping[str, Versioned] = NOTHING
+    ) -> RungBatch:
+        """Let every command of a batch decide, in order, over what the ones before it left, and those in flight.
+
+        What was looked at once stays as it was seen, whatever is loaded meanwhile: a batch rests on one version of a
+        history and on what it makes of it.
+        """
+        seen: dict[str, Versioned] = {}
+        leaves: dict[str, Versioned] = {}
         fresh = {created for arrival in batch for created in arrival.ticket.command.creates}
-        touched = {each for arrival in batch for each in arrival.ticket.command.touches}
-        await self.histories.load(journal, self.histories.missing(touched - fresh))
+        touched = {each for arrival in batch for each in arrival.touches}
+        await self.histories.load(journal, self.histories.missing(touched - fresh - over.keys()))
 
         def find(history_id: str) -> Versioned | None:
-            found = states.get(history_id) or self.histories.get(history_id)
-            return empty(history_id) if found is None and history_id in fresh else found
+            found = seen.get(history_id)
+            if found is None:
+                found = over.get(history_id) or self.histories.get(history_id)
+                if found is None and history_id in fresh:
+                    found = empty(history_id)
+                if found is not None:
+                    seen[history_id] = found
+            return found
 
         decided: list[Rung] = []
-        for arrival in batch:
+        for number, arrival in enumerate(batch, 1):
             decided.append(await self._ring_one(journal, arrival, find))
-            states |= decided[-1].desk.changed
-        return decided, states
+            leaves |= decided[-1].desk.changed
+            seen |= decided[-1].desk.changed
+            if not number % AT_A_TIME:
+                await asyncio.sleep(0)
+        return RungBatch(decided, leaves, batch_of(decided, self._wire, self._name))
 
     async def _ring_one(self, journal: Journal, arrival: Arrival, find: Find) -> Rung:
         while True:
@@ -275,59 +316,40 @@ class Till:
             except NotLoadedError as missing:
                 await self.histories.load(journal, missing.history_ids)
 
-    def _conclude(self, decided: Iterable[Rung], states: dict[str, Versioned], result: Appended | None) -> None:
+    def _concluded(self, batch: RungBatch, result: Result) -> Sequence[Arrival]:
+        """Give everybody their verdict on a batch that stands; return those of one that does not."""
+        if isinstance(result, Conflict):
+            self.counts.conflicts += 1
+            self.histories.forget_beyond(result.moved)
+            return batch.arrivals
+        self._conclude(batch, result)
+        return ()
+
+    def _conclude(self, batch: RungBatch, result: Appended | None) -> None:
         """The batch is durable: keep its states, give everybody their verdict, wake the followers."""
-        for history_id, versioned in states.items():
+        for history_id, versioned in batch.leaves.items():
             self.histories.put(history_id, versioned)
         self.counts.batches += 1
         position = self.histories.position if result is None else result.first_position - 1
-        for each in decided:
+        for each in batch.decided:
             position += len(each.desk.events)
             self.counts.records += len(each.desk.events)
+            if each.arrival.answered:
+                continue  # it was told its first answer
             if each.failure is None:
                 known = self.histories.peek(each.arrival.ticket.command.target)
-                self._answer(each.arrival, verdict_of(each, position, known))
+                self.answers.give(each.arrival, verdict_of(each, position, known))
             else:
-                self._fail(each.arrival, each.failure)
+                self.answers.fail([each.arrival], each.failure)
         self.histories.position = max(self.histories.position, position)
         if result is not None:
             self._announcer.appended(position)
 
-    def _answer(self, arrival: Arrival, verdict: Verdict) -> None:
-        if verdict.refusal is None:
-            self.counts.accepted += 1
-        else:
-            self.counts.refused += 1
-        if arrival.ticket.keyed and verdict.events:
-            self._answered.put(arrival.ticket.command_id, value=True)
-        self._in_flight.pop(arrival.ticket.command_id, None)
-        if not arrival.answer.done():
-            arrival.answer.set_result(verdict)
-
-    def _fail(self, arrival: Arrival, error: Exception) -> None:
-        self.counts.failures += 1
-        self._in_flight.pop(arrival.ticket.command_id, None)
-        if not arrival.answer.done():
-            arrival.answer.set_exception(error)
-            arrival.answer.exception()  # mark it seen: a caller who has gone away is no unhandled error
-
-    def _fail_all(self, arrivals: Iterable[Arrival], error: Exception) -> None:
-        for arrival in arrivals:
-            self._fail(arrival, error)
-
     async def _bisect(self, batch: Sequence[Arrival], error: JournalRejectedError) -> None:
         """Find the command whose data the database refuses; the others go through."""
         if len(batch) == 1:
-            self._fail(batch[0], error)
+            self.answers.fail(batch, error)
             return
         half = len(batch) // 2
-        await self._settle(batch[:half])
-        await self._settle(batch[half:])
-
-
-def _is_silent(decided: Rung) -> bool:
-    return decided.arrival.ticket.keyed and not decided.desk.events and decided.failure is None
-
-
-def _conflicting(position: int) -> Verdict:
-    return Verdict((), position, refusal=IdempotencyConflict())
+        await self._settle(batch[:half], self._in_one_go)
+        await self._settle(batch[half:], self._in_one_go)

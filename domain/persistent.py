@@ -7,11 +7,13 @@ note of the difference; reading an older version moves the dict back to it ("rer
 makes functional arrays fast", 1991). Every version stays readable for ever; only the newest costs O(1). An older
 version points at newer ones and never the reverse, so versions that nobody holds cost no memory.
 
-``Heap`` is a leftist heap (C. A. Crane, 1972): insert and pop in O(log n), sharing all the rest.
+``Heap`` is a binomial heap (J. Vuillemin, 1978): trees of 1, 2, 4, 8 … values, as the digits of a binary number. Adding
+a value is counting up by one, mostly a step or two; ``pop`` is O(log n). Versions share all that they have in common.
 Neither is safe to share between threads.
 """
 
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
@@ -45,7 +47,8 @@ class Map(Generic[K, V]):
 
     def __contains__(self, key: object) -> bool:
         """Tell whether ``key`` has a value."""
-        return key in self._rooted()
+        items = self._items
+        return key in (self._rooted() if items is None else items)
 
     def __len__(self) -> int:
         """Count the keys."""
@@ -120,38 +123,47 @@ class Map(Generic[K, V]):
         del self._newer, self._key, self._old
 
 
-_Node = tuple[int, Any, Any, Any]
-"""(rank, value, left, right): the right spine is the shortest way to an empty place."""
+_Tree = tuple[int, Any, Any]
+"""(rank, value, children): 2 ** rank values, the smallest on top; its children are a forest, highest rank first."""
+_Forest = tuple[_Tree, Any] | None
+"""(tree, other trees), lowest rank first, each rank at most once."""
 
 
 class Heap(Generic[V]):
     """A persistent priority queue: ``first`` is the smallest value."""
 
-    __slots__ = ("_root",)
-    _root: _Node | None
+    __slots__ = ("_first", "_forest")
+    _first: V | None
+    _forest: _Forest
 
     def __init__(self) -> None:
         """Start empty."""
-        self._root = None
+        self._first = self._forest = None
 
     @property
     def first(self) -> V | None:
         """The smallest value; None when empty."""
-        return None if self._root is None else self._root[1]
+        return self._first
 
     def push(self, value: V) -> "Heap[V]":
         """Return the heap with ``value``."""
-        return self._of(_merged(self._root, (1, value, None, None)))
+        first = self._first
+        smallest = value if first is None or value < first else first  # type: ignore[operator]  # values have an order
+        return self._of(smallest, _with((0, value, None), self._forest))
 
     def pop(self) -> "Heap[V]":
         """Return the heap without its smallest value."""
-        return self if self._root is None else self._of(_merged(self._root[2], self._root[3]))
+        if self._forest is None:
+            return self
+        least = min(_trees(self._forest), key=_value)
+        forest = _merged(_without(least, self._forest), _reversed(least[2]))
+        return self._of(min(map(_value, _trees(forest)), default=None), forest)
 
     def __iter__(self) -> Iterator[V]:
         """Walk the values, smallest first."""
         heap = self
-        while heap._root is not None:
-            yield heap._root[1]
+        while heap._forest is not None:
+            yield heap._first  # type: ignore[misc]  # there is one
             heap = heap.pop()
 
     def __eq__(self, other: object) -> bool:
@@ -161,21 +173,51 @@ class Heap(Generic[V]):
     __hash__ = None  # type: ignore[assignment]
 
     @staticmethod
-    def _of(root: _Node | None) -> "Heap[V]":
-        heap: Heap[V] = Heap()
-        heap._root = root
+    def _of(first: V | None, forest: _Forest) -> "Heap[V]":
+        heap: Heap[V] = Heap.__new__(Heap)
+        heap._first, heap._forest = first, forest
         return heap
 
 
-def _merged(a: _Node | None, b: _Node | None) -> _Node | None:
-    """Merge along the right spines: at most log2(n) + 1 deep each, so recursion is safe."""
-    if a is None:
-        return b
-    if b is None:
-        return a
-    if b[1] < a[1]:
-        a, b = b, a
-    left, right = a[2], _merged(a[3], b)
-    if left is None or (right is not None and left[0] < right[0]):
-        left, right = right, left
-    return (1 if right is None else right[0] + 1, a[1], left, right)
+_value = itemgetter(1)
+
+
+def _trees(forest: _Forest) -> Iterator[_Tree]:
+    while forest is not None:
+        yield forest[0]
+        forest = forest[1]
+
+
+def _with(tree: _Tree, forest: _Forest) -> _Forest:
+    """Add a tree whose rank is not above the lowest: two of a rank make one of the next, as digits carry."""
+    while forest is not None and forest[0][0] == tree[0]:
+        tree, forest = _linked(tree, forest[0]), forest[1]
+    return (tree, forest)
+
+
+def _linked(a: _Tree, b: _Tree) -> _Tree:
+    """Put the larger of two trees of one rank under the other."""
+    return (a[0] + 1, b[1], (a, b[2])) if b[1] < a[1] else (a[0] + 1, a[1], (b, a[2]))
+
+
+def _without(tree: _Tree, forest: _Forest) -> _Forest:
+    assert forest is not None
+    return forest[1] if forest[0] is tree else (forest[0], _without(tree, forest[1]))
+
+
+def _reversed(forest: _Forest) -> _Forest:
+    turned: _Forest = None
+    for tree in _trees(forest):
+        turned = (tree, turned)
+    return turned
+
+
+def _merged(a: _Forest, b: _Forest) -> _Forest:
+    """Add two forests digit by digit: at most log2(n) + 1 digits, so recursion is safe."""
+    if a is None or b is None:
+        return a or b
+    if a[0][0] < b[0][0]:
+        return (a[0], _merged(a[1], b))
+    if b[0][0] < a[0][0]:
+        return (b[0], _merged(a, b[1]))
+    return _with(_linked(a[0], b[0]), _merged(a[1], b[1]))

@@ -8,6 +8,7 @@ given again word for word. A machine that broke raises an ``…Error`` instead.
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 import attrs
@@ -15,7 +16,12 @@ import attrs
 
 def snake_case(cls: type) -> str:
     """Return the public name of a class: ``PlaceOrder`` is ``place_order``."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+    return _snake_case(cls.__name__)
+
+
+@cache
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error

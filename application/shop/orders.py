@@ -41,11 +41,11 @@ FREE = "free"
 def place(desk: Desk, command: PlaceOrder) -> None:
     """Reserve everything on every listing, and write the order that holds it."""
     show = desk.stream(command.stream_id)
-    desk.need(line.listing_id for line in command.lines)
+    desk.need([line.listing_id for line in command.lines])
     listings = {line.listing_id: _offered(desk, command, line) for line in command.lines}
     if not show.sells(desk.now):
         raise StreamNotLive(show.status)
-    desk.need(part.listing_id for each in listings.values() for part in each.offer.components)
+    desk.need([part.listing_id for each in listings.values() for part in each.offer.components])
     placing = _Placing(desk, command, show.on_air)
     for line in command.lines:
         placing.add(line, listings[line.listing_id])
@@ -75,6 +75,7 @@ class _Placing:
         self._wants: dict[tuple[str, bool], list[listing.Want]] = defaultdict(list)
         self._looks: dict[str, str] = {}
         self._reserved: list[tuple[str, UnitsReserved]] = []
+        self._count = 0
 
     def add(self, line: AskLine, offered: Listing) -> None:
         """Note a line's demand: of its listing, or of every component of a look."""
@@ -99,8 +100,8 @@ class _Placing:
             self._looks[wanted] = line.listing_id
 
     def _want(self, listing_id: str, quantity: int, seen: int | None, amount_minor: int | None = None) -> str:
-        line_id = str(sum(len(wants) for wants in self._wants.values()) + 1)
-        wanted = reservation_id(self._command.target, line_id)
+        self._count += 1
+        wanted = reservation_id(self._command.target, str(self._count))
         self._wants[listing_id, amount_minor is not None].append(listing.Want(wanted, quantity, seen, amount_minor))
         return wanted
 

@@ -66,8 +66,8 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
     """Judge the whole demand of an order on this listing at once, on what is left when expired holds are gone."""
     for want in command.wants:
         require_quantity(want.quantity, "quantity")
-    known = (state.book.holds, state.book.sales)
-    wants = [want for want in command.wants if not any(want.reservation_id in each for each in known)]
+    holds, sales = state.book.holds, state.book.sales
+    wants = [each for each in command.wants if each.reservation_id not in holds and each.reservation_id not in sales]
     if len({want.reservation_id for want in wants}) != len(wants):
         raise Invalid("reservation_id", "must name each line's units once")
     if not wants:
@@ -143,6 +143,8 @@ def _require_room(state: Listing, buyer_id: BuyerId, demand: int) -> None:
 def expire(state: Listing, now: datetime) -> list[Event]:
     """Release the holds whose deadline has come, so that nobody is refused units that nobody has."""
     expired = state.book.expired(now)
+    if not expired:
+        return []
     released: list[Event] = [UnitsReleased(each, hold.quantity, "expired") for each, hold in expired]
     return [*released, *freed(state, sum(hold.quantity for _, hold in expired))]
 

@@ -6,6 +6,7 @@ no bucket is ever negative: the ledger is kept by moving units, so nothing can a
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from attrs import evolve as changed
 from attrs import frozen
@@ -33,6 +34,10 @@ class Bucket(StrEnum):
     RETURNED_TO_SOURCE = "returned_to_source"
 
 
+_PLACES: Final = tuple(Bucket)
+"""The buckets in the order in which ``Units`` has them."""
+
+
 @frozen
 class Units:
     """A listing's unit ledger."""
@@ -53,13 +58,12 @@ class Units:
 
     def moved(self, quantity: int, source: Bucket, target: Bucket) -> "Units":
         """Return the ledger after a move between buckets."""
-        return changed(
-            self,
-            **{
-                source.value: getattr(self, source.value) - quantity,
-                target.value: getattr(self, target.value) + quantity,
-            },
-        )
+        buckets = [
+            self.available, self.reserved, self.committed, self.shipped, self.unavailable, self.returned_to_source,
+        ]  # fmt: skip
+        buckets[_PLACES.index(source)] -= quantity
+        buckets[_PLACES.index(target)] += quantity
+        return Units(self.allotted, *buckets)
 
     def allot(self, quantity: int) -> "Units":
         """Return the ledger with more (or, negative, fewer) units to sell."""

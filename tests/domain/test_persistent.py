@@ -196,7 +196,7 @@ def test_versions_that_nobody_holds_cost_no_memory() -> None:
 
 
 def test_a_heap_of_a_hundred_thousand_is_walked_without_recursion() -> None:
-    """The right spine is short, in whatever order values come."""
+    """The trees are few and flat, in whatever order values come."""
     for values in (range(100_000), range(100_000, 0, -1)):
         heap: Heap[int] = Heap()
         for value in values:
