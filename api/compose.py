@@ -20,6 +20,7 @@ from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, Emb
 from adapters.inspection import Inspected, embedded_nats_url, inspect_database, inspect_nats
 from adapters.installation import InstallationError, check, install
 from adapters.journal_postgres import PostgresJournal
+from adapters.journal_recent import RecentJournal
 from adapters.leadership import PostgresLeadership
 from adapters.payments_sandbox import SandboxProvider
 from adapters.processes import Usage, memory_gb
@@ -28,7 +29,7 @@ from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
 from api.services import Services, Settings
 from application.payments import Cashier
-from application.ports import JournalError
+from application.ports import Journal, JournalError
 from application.reactions import MONEY, SHOP
 from application.reactor import Reactor, Timekeeper
 from application.till import Till
@@ -183,10 +184,12 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(database(settings))
         nats_url = await stack.enter_async_context(_messages(settings))
-        journal, store, wire, clock = PostgresJournal(url), PostgresStore(url), JsonWire(), SystemClock()
-        for each in (journal, store):
+        postgres, store, wire, clock = PostgresJournal(url), PostgresStore(url), JsonWire(), SystemClock()
+        for each in (postgres, store):
             await each.open()
             stack.push_async_callback(each.close)
+        journal = RecentJournal(postgres)
+        feed = journal.feed
         local = LocalAnnouncer()
         announcer = local if nats_url is None else NatsAnnouncer(local, nats_url)
         leadership = PostgresLeadership(url)
@@ -195,16 +198,18 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         provider = SandboxProvider(settings.webhook_secret, clock, _caller(client, settings))
         stack.push_async_callback(provider.close)
         cashier = Cashier(till, provider)
-        follower = Follower(journal, wire, store)
+        follower = Follower(feed, wire, store)
         agenda = Agenda(store, follower.wait_for)
         parking = StoreParking(store)
         bookmarks = StoreBookmarks(store)
 
         def reactor(name: str, table: Mapping[type, Callable[..., list[object]]]) -> Reactor:
-            return Reactor(name, table, journal, wire, till, cashier, agenda, bookmarks, parking, announcer, leadership)
+            return Reactor(
+                name, table, feed, wire, till, cashier, agenda, bookmarks, parking, announcer, leadership
+            )
 
         reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
-        relay = None if nats_url is None else Relay(journal, wire, nats_url, announcer)
+        relay = None if nats_url is None else Relay(feed, wire, nats_url, announcer)
         gauges = _Gauges(journal, follower, till, (reactions, refunds), relay)
         jobs: dict[str, Job] = {
             "till": till.run,
@@ -227,6 +232,7 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         yield Services(
             settings=settings,
             journal=journal,
+            feed=feed,
             wire=wire,
             till=till,
             cashier=cashier,
@@ -287,7 +293,7 @@ class _Gauges:
 
     def __init__(
         self,
-        journal: PostgresJournal,
+        journal: Journal,
         follower: Follower,
         till: Till,
         reactors: tuple[Reactor, ...],

@@ -178,7 +178,7 @@ class Hub:
     async def _round(self) -> None:
         """Read what is new for all shows, then tell it; nothing is told twice if the reading fails half-way."""
         services, moment = self._services, asyncio.get_running_loop().time()
-        records = await services.journal.read(self._position, BATCH)
+        records = await services.feed.read(self._position, BATCH)
         position = records[-1].position if records else self._position
         if not await services.wait_for(position, CAUGHT_UP_SECONDS):
             raise BehindError(f"the read models do not hold position {position} yet")

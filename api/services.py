@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 from application.payments import Cashier
 from application.ports import Announcer, Journal, Parking, Wire
 from application.till import Till
-from projections.store import Store, Tables
+from projections.store import Feed, Store, Tables
 
 
 @frozen
@@ -33,6 +33,8 @@ class Services:
 
     settings: Settings
     journal: Journal
+    feed: Feed
+    """The journal, for those who follow it."""
     wire: Wire
     till: Till
     cashier: Cashier

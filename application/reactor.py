@@ -1,19 +1,22 @@
 """The reactor follows the journal and does what follows from it; the timekeeper does what is due.
 
 One process leads at a time. A batch of records is done concurrently, but for one target in order, and only then is the
-bookmark moved: after a crash the tail is done again, which command ids make harmless. What cannot be done is parked
-with its reason and an alarm; a database, read model or payment provider that is away is waited for.
+bookmark moved: after a crash the tail is done again, which command ids make harmless. So it need not be moved at once
+over records from which nothing follows; while a show sells those are nearly all, and noting them costs a commit.
+What cannot be done is parked with its reason and an alarm; a database, read model or payment provider that is away is
+waited for.
 """
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import attrs
-from attrs import define
+from attrs import define, field
 
 from application import commands as c
 from application.payments import Cashier
@@ -21,7 +24,6 @@ from application.ports import (
     Agenda,
     Announcer,
     Bookmarks,
-    Journal,
     JournalUnavailableError,
     Leadership,
     OutcomeUnknownError,
@@ -40,6 +42,8 @@ BATCH = 500
 IDLE_SECONDS = 1.0
 TICK_SECONDS = 0.5
 BACKOFF_SECONDS = 0.5
+NOTE_SECONDS = 0.5
+"""How long the bookmark may stay behind records from which nothing follows."""
 
 PASSING = (JournalUnavailableError, OutcomeUnknownError, OverloadedError, ProviderError, OSError)
 """What passes by itself and is waited for; read models that are away or behind are an ``OSError``."""
@@ -48,13 +52,20 @@ Task = tuple[Record, int, Any]
 """A record, the number of its reaction, and what is to be done."""
 
 
+class Feed(Protocol):
+    """What the reactor needs of the journal."""
+
+    async def read(self, after: int, limit: int) -> Sequence[Record]:
+        """Return at most ``limit`` records after a position, in order; none when there are none yet."""
+
+
 @define
 class Reactor:
     """Does what follows from the records, once each in effect."""
 
     name: str
     table: Mapping[type, React]
-    journal: Journal
+    feed: Feed
     wire: Wire
     till: Till
     cashier: Cashier
@@ -65,13 +76,17 @@ class Reactor:
     leadership: Leadership
     position: int = 0
     parked: int = 0
+    _noted: int = 0
+    _noted_at: float = 0.0
+    _ignored: set[str] = field(factory=set)
+    """Topics that nothing follows from; their records need not be read."""
 
     async def run(self) -> None:
         """Work whenever this process has the lead, until cancelled."""
         while True:
             try:
                 async with self.leadership.lead(self.name):
-                    self.position = await self.bookmarks.get(self.name)
+                    self.position = self._noted = await self.bookmarks.get(self.name)
                     while True:
                         await self._step()
             except Exception as error:  # noqa: BLE001 - whoever stops reacting is worse than any error it meets
@@ -79,24 +94,34 @@ class Reactor:
                 await asyncio.sleep(BACKOFF_SECONDS)
 
     async def _step(self) -> None:
-        records = await self.journal.read(self.position, BATCH)
+        records = await self.feed.read(self.position, BATCH)
+        acted = await self.catch_up(records)
+        self.position = records[-1].position if records else self.position
+        if acted or time.monotonic() - self._noted_at >= NOTE_SECONDS:
+            await self._note()
         if not records:
-            await self.announcer.wait(self.position, IDLE_SECONDS)
-            return
-        await self.catch_up(records)
-        await self.bookmarks.set(self.name, records[-1].position)
-        self.position = records[-1].position
+            await self.announcer.wait(self.position, IDLE_SECONDS if self._noted == self.position else NOTE_SECONDS)
 
-    async def catch_up(self, records: Sequence[Record]) -> None:
-        """Do everything that follows from some records; raise what must be waited for, when all else is done."""
+    async def _note(self) -> None:
+        if self._noted != self.position:
+            await self.bookmarks.set(self.name, self.position)
+            self._noted, self._noted_at = self.position, time.monotonic()
+
+    async def catch_up(self, records: Sequence[Record]) -> bool:
+        """Do everything that follows from some records, and tell whether anything did.
+
+        What must be waited for is raised when all else is done.
+        """
         lanes: dict[str, list[Task]] = defaultdict(list)
         for record in records:
-            for number, task in enumerate(await self._tasks(record)):
-                lanes[_lane(task)].append((record, number, task))
+            if record.topic not in self._ignored:
+                for number, task in enumerate(await self._tasks(record)):
+                    lanes[_lane(task)].append((record, number, task))
         outcomes = await asyncio.gather(*(self._in_order(lane) for lane in lanes.values()), return_exceptions=True)
         for error in outcomes:
             if error is not None:
                 raise error
+        return bool(lanes)
 
     async def _tasks(self, record: Record) -> list[Any]:
         try:
@@ -105,7 +130,10 @@ class Reactor:
             await self._park(record, error)
             return []
         react = self.table.get(type(event))
-        return react(record, event) if react else []
+        if react is None:
+            self._ignored.add(record.topic)
+            return []
+        return react(record, event)
 
     async def _in_order(self, lane: Iterable[Task]) -> None:
         for record, number, task in lane:

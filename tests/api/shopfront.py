@@ -215,6 +215,7 @@ async def opened(build: Build | None = None) -> AsyncIterator[Shopfront]:
     services = Services(
         settings=Settings(jwt_secret=SECRET, webhook_secret=WEBHOOK_SECRET),
         journal=journal,
+        feed=journal,
         wire=wire,
         till=till,
         cashier=Cashier(till, made.provider or provider),

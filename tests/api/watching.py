@@ -206,8 +206,8 @@ async def theatre() -> AsyncIterator[Theatre]:
         return {}
 
     services = Services(
-        Settings(jwt_secret=SECRET), shop.journal, shop.wire, shop.till, shop.cashier, store, tables_at, caught_up,
-        shop.announcer, NoParking(), dict, nothing_wrong,
+        Settings(jwt_secret=SECRET), shop.journal, shop.journal, shop.wire, shop.till, shop.cashier, store, tables_at,
+        caught_up, shop.announcer, NoParking(), dict, nothing_wrong,
     )  # fmt: skip
     hub = Hub(services, tick_seconds=0.0)
     async with AsyncExitStack() as stack:

@@ -125,3 +125,54 @@ async def test_read_models_that_are_behind_are_waited_for() -> None:
         await reactions.catch_up(records)
         assert reactions.parked == 0
         assert any(isinstance(event, WindowClosed) for event in await shop.events(LISTING))
+
+
+class Bookmark:
+    """Remembers every position it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    async def get(self, name: str) -> int:
+        """Begin at the beginning."""
+        return len(name) * 0
+
+    async def set(self, name: str, position: int) -> None:
+        """Note a position."""
+        del name
+        self.told.append(position)
+
+
+async def test_the_bookmark_moves_at_once_only_past_what_was_done() -> None:
+    """What nothing follows from is noted now and then: a show that sells would otherwise commit for every batch."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        await shop.order("order-1")
+        reactions, bookmark = reactor(shop), Bookmark()
+        reactions.bookmarks = bookmark
+        await reactions._step()
+        first = reactions.position
+        assert bookmark.told == [first]
+        await shop.order("order-2")
+        await reactions._step()
+        assert reactions.position > first
+        assert bookmark.told == [first]
+        await shop.pay("order-1")
+        await reactions._step()
+        assert bookmark.told == [first, reactions.position]
+
+
+async def test_what_stays_unnoted_is_noted_when_nothing_more_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reactor that has nothing to do is not behind for longer than a moment."""
+    monkeypatch.setattr("application.reactor.NOTE_SECONDS", 0.05)
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        reactions, bookmark = reactor(shop), Bookmark()
+        reactions.bookmarks = bookmark
+        await reactions._step()
+        await shop.offer(5)
+        await reactions._step()
+        await reactions._step()
+        await reactions._step()
+        assert bookmark.told[-1] == await shop.journal.head()

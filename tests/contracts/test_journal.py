@@ -10,15 +10,19 @@ import pytest
 from adapters.installation import install
 from adapters.journal_memory import MemoryJournal
 from adapters.journal_postgres import CHUNK, PostgresJournal
+from adapters.journal_recent import RecentJournal
 from application.ports import Appended, Batch, Conflict, Draft, Journal, JournalRejectedError
 from domain.record import Record
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "recent", "postgres"])
 async def journal(request: pytest.FixtureRequest) -> AsyncIterator[Journal]:
     """An empty journal of each kind."""
     if request.param == "memory":
         yield MemoryJournal()
+        return
+    if request.param == "recent":
+        yield RecentJournal(MemoryJournal())
         return
     url = request.getfixturevalue("database_url")
     await asyncio.to_thread(install, url)
