@@ -204,9 +204,7 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         bookmarks = StoreBookmarks(store)
 
         def reactor(name: str, table: Mapping[type, Callable[..., list[object]]]) -> Reactor:
-            return Reactor(
-                name, table, feed, wire, till, cashier, agenda, bookmarks, parking, announcer, leadership
-            )
+            return Reactor(name, table, feed, wire, till, cashier, agenda, bookmarks, parking, announcer, leadership)
 
         reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
         relay = None if nats_url is None else Relay(feed, wire, nats_url, announcer)

@@ -6,7 +6,7 @@ live ones can be compared.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Protocol
@@ -22,7 +22,7 @@ from projections.envelopes import EnvelopeRules, Once
 from projections.memory import MemoryStore
 from projections.projection import Projection
 from projections.shop_rules import KEPT_STATES, ShopRules
-from projections.store import Store, Wire
+from projections.store import Parked, Store, Wire
 
 CHUNK = 5_000
 """Records that are read at a time."""
@@ -78,6 +78,8 @@ class Certificate:
     """How much was looked at: records, commands, and what ``ShopRules`` counts."""
     breach: Breach | None = None
     compared: tuple[Compared, ...] = ()
+    parked: tuple[Parked, ...] = ()
+    """Records that the read models do without. A replay does without them too, so it would not tell."""
     rules: tuple[str, ...] = Factory(lambda: tuple(RULES))
 
     @property
@@ -88,7 +90,7 @@ class Certificate:
     @property
     def holds(self) -> bool:
         """Whether nothing is wrong."""
-        return self.breach is None and not self.differing
+        return self.breach is None and not self.differing and not self.parked
 
 
 async def verify(
@@ -108,6 +110,7 @@ async def verify(
     history, and where the replay is done its rows: about as much as the read models themselves.
     """
     live = [] if store is None else await digest(store)
+    parked = () if store is None else await _parked(store, {each.name for each in live})
     end = max([await journal.head(), *(each.position for each in live)])
     replaying = _replaying(replay or partial(replay_to, journal, wire), live)
     walk = _Walk(journal, wire, kept_states)
@@ -118,7 +121,12 @@ async def verify(
         replaying.cancel()
         await asyncio.gather(replaying, return_exceptions=True)
     compared = tuple(Compared(each, replayed.get(each.name)) for each in live)
-    return Certificate(walk.envelopes.position, walk.counts(), breach, compared)
+    return Certificate(walk.envelopes.position, walk.counts(), breach, compared, parked)
+
+
+async def _parked(store: Store, names: Collection[str]) -> tuple[Parked, ...]:
+    """Return what read models could not take in; what a reaction could not do is no part of a certificate."""
+    return tuple(each for each in await store.parked() if each.projection in names)
 
 
 def _replaying(replay: Replay, live: Sequence[Digest]) -> "asyncio.Task[Sequence[Digest]]":

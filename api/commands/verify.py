@@ -119,6 +119,10 @@ def _document(certificate: "Certificate", seconds: float) -> dict[str, Any]:
             }
             for each in certificate.compared
         ],
+        "parked": [
+            {"read_model": each.projection, "position": each.position, "topic": each.topic, "error": each.error}
+            for each in certificate.parked
+        ],
         "seconds": round(seconds, 3),
     }
 
@@ -137,6 +141,8 @@ def _print(certificate: "Certificate", seconds: float) -> None:
         say(f"livetill: BREACH at position {breach.position}: {_rule(breach.rule)}: {breach.found}")
     for name in certificate.differing:
         say(f"livetill: {name} does not hold what the journal says: livetill rebuild {name} puts it right")
+    for parked in certificate.parked:
+        say(f"livetill: {parked.projection} does without position {parked.position}, {parked.topic}: {parked.error}")
     if certificate.holds:
         click.echo(f"Verified up to position {certificate.position}: everything holds.")
 

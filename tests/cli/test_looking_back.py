@@ -77,6 +77,20 @@ def test_verify_names_a_read_model_that_was_tampered_with(ask: Any, shop_url: st
     assert ask("verify").returncode == 0
 
 
+def test_verify_names_a_record_that_a_read_model_does_without(ask: Any, shop_url: str) -> None:
+    """A replay parks the same record and gives the same rows: equal digests are no proof of a whole read model."""
+    park = "INSERT INTO views.parked VALUES ('leaderboards', 3, 'listing.units_committed.v1', 'out of range')"
+    with changed(shop_url, park, "DELETE FROM views.parked WHERE projection = 'leaderboards'"):
+        told = ask("verify")
+        assert told.returncode == 1
+        assert "everything holds" not in told.stdout
+        assert told.stderr.splitlines()[-1].startswith("livetill: leaderboards does without position 3")
+        found = json.loads(ask("verify", "--json").stdout)
+        assert not found["holds"]
+        assert [(each["read_model"], each["position"]) for each in found["parked"]] == [("leaderboards", 3)]
+    assert ask("verify").returncode == 0
+
+
 def test_rebuild_replaces_every_read_model_by_the_same(ask: Any) -> None:
     """A rebuild of what is right changes nothing."""
     before = ask("digest").stdout
