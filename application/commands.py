@@ -137,7 +137,7 @@ class PlaceOrder(_One):
     @property
     def touches(self) -> tuple[str, ...]:
         """The show and what is asked for."""
-        return (self.stream_id, *(line.listing_id for line in self.lines))
+        return (self.stream_id, *[line.listing_id for line in self.lines])
 
     @property
     def creates(self) -> tuple[str, ...]:

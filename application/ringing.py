@@ -157,9 +157,10 @@ def name_of(command: Any) -> str:
     return snake_case(type(getattr(command, "command", command)))
 
 
-def verdict_of(decided: Rung, position: int, known: Versioned | None) -> Verdict:
-    """Return the answer to a ticket whose records end at ``position``."""
-    target = decided.desk.changed.get(decided.arrival.ticket.command.target) or known
+def verdict_of(decided: Rung, position: int, peek: Find) -> Verdict:
+    """Return the answer to a ticket whose records end at ``position``; what it left as it was is peeked at."""
+    target_id = decided.arrival.ticket.command.target
+    target = decided.desk.changed.get(target_id) or peek(target_id)
     events = tuple([(history_id, event) for history_id, _, event in decided.desk.events])
     state, version = (target.state, target.version) if target else (None, 0)
     return Verdict(events, position, state, version, decided.refusal)

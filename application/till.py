@@ -337,8 +337,7 @@ class Till:
             if each.arrival.answered:
                 continue  # it was told its first answer
             if each.failure is None:
-                known = self.histories.peek(each.arrival.ticket.command.target)
-                self.answers.give(each.arrival, verdict_of(each, position, known))
+                self.answers.give(each.arrival, verdict_of(each, position, self.histories.peek))
             else:
                 self.answers.fail([each.arrival], each.failure)
         self.histories.position = max(self.histories.position, position)

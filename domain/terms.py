@@ -81,4 +81,7 @@ def require_valid(terms: Terms) -> None:
 
 def in_force(agreed: Sequence[AgreedTerms], at: datetime) -> AgreedTerms:
     """Return the newest terms that are effective at an instant; the first ones when none is yet."""
-    return next((each for each in reversed(agreed) if each.effective_at <= at), agreed[0])
+    for each in reversed(agreed):
+        if each.effective_at <= at:
+            return each
+    return agreed[0]

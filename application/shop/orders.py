@@ -41,11 +41,12 @@ FREE = "free"
 def place(desk: Desk, command: PlaceOrder) -> None:
     """Reserve everything on every listing, and write the order that holds it."""
     show = desk.stream(command.stream_id)
-    desk.need([line.listing_id for line in command.lines])
     listings = {line.listing_id: _offered(desk, command, line) for line in command.lines}
     if not show.sells(desk.now):
         raise StreamNotLive(show.status)
-    desk.need([part.listing_id for each in listings.values() for part in each.offer.components])
+    parts = [part.listing_id for each in listings.values() for part in each.offer.components]
+    if parts:
+        desk.need(parts)
     placing = _Placing(desk, command, show.on_air)
     for line in command.lines:
         placing.add(line, listings[line.listing_id])
@@ -55,7 +56,7 @@ def place(desk: Desk, command: PlaceOrder) -> None:
         placing.until(), desk.now,
     )  # fmt: skip
     desk.tell(command.target, placed)
-    if not sum(line.amount_minor for line in lines):
+    if not sum([line.amount_minor for line in lines]):
         _commit(desk, command.target)
         desk.tell(command.target, order.CapturePayment(FREE, 0, late=False, now=desk.now))
 
@@ -114,7 +115,8 @@ class _Placing:
             events = self._desk.tell(listing_id, asked)
             self._reserved += [(listing_id, event) for event in events if isinstance(event, UnitsReserved)]
         lines = [self._line(listing_id, event) for listing_id, event in self._reserved]
-        return tuple(sorted(lines, key=lambda line: int(line.line_id)))
+        lines.sort(key=lambda line: int(line.line_id))
+        return tuple(lines)
 
     def _line(self, listing_id: str, event: UnitsReserved) -> Line:
         line_id = event.reservation_id.rpartition(":")[2]
@@ -125,7 +127,7 @@ class _Placing:
 
     def until(self) -> Any:
         """Return when the first of the holds ends."""
-        return min(event.until for _, event in self._reserved)
+        return min([event.until for _, event in self._reserved])
 
 
 def _of_listing(refused: Refusal, listing_id: str) -> Refusal:

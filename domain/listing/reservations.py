@@ -78,7 +78,7 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
         _require_open(state, command.now)
     released = expire(state, command.now)
     state = fold(state, released)
-    demand = sum(want.quantity for want in wants)
+    demand = sum([want.quantity for want in wants])
     quote = state.quote(command.now, command.buyer_id, demand)
     _require_seen_price(wants, quote)
     _require_room(state, command.buyer_id, demand)
@@ -101,18 +101,12 @@ def quote_look(state: Listing, now: datetime, buyer_id: BuyerId, quantity: int, 
 def _reserved(state: Listing, command: ReserveUnits, want: Want, quote: Quote, until: datetime) -> UnitsReserved:
     in_look = want.amount_minor is not None
     amount_minor = quote.unit_price_minor * want.quantity if want.amount_minor is None else want.amount_minor
+    unit_price_minor = amount_minor // want.quantity if in_look else quote.unit_price_minor
+    discount_id = None if in_look else quote.discount_id
     return UnitsReserved(
-        reservation_id=want.reservation_id,
-        order_id=command.order_id,
-        buyer_id=command.buyer_id,
-        host_id=command.host_id,
-        quantity=want.quantity,
-        unit_price_minor=amount_minor // want.quantity if in_look else quote.unit_price_minor,
-        list_price_minor=state.offer.price_minor,
-        amount_minor=amount_minor,
-        until=until,
-        discount_id=None if in_look else quote.discount_id,
-    )
+        want.reservation_id, command.order_id, command.buyer_id, command.host_id, want.quantity, unit_price_minor,
+        state.offer.price_minor, amount_minor, until, discount_id,
+    )  # fmt: skip
 
 
 def _require_open(state: Listing, now: datetime) -> None:

@@ -139,7 +139,7 @@ def _placed(command: PlaceOrder) -> OrderPlaced:
         raise Invalid("lines", "must have at least one line")
     if len({line.line_id for line in command.lines}) != len(command.lines):
         raise Invalid("lines", "must name each line once")
-    total_minor = sum(line.amount_minor for line in command.lines)
+    total_minor = sum([line.amount_minor for line in command.lines])
     if total_minor > MAX_MINOR:
         raise Invalid("lines", f"must not cost more than {MAX_MINOR}")
     return OrderPlaced(

@@ -221,17 +221,11 @@ def evolve(state: Order, event: Event) -> Order:
 
 
 def _placed(event: OrderPlaced) -> Order:
+    lines = Map({line.line_id: LineFacts(line) for line in event.lines})
     return Order(
-        stage=Stage.PLACED,
-        stream_id=event.stream_id,
-        buyer_id=event.buyer_id,
-        host_id=event.host_id,
-        terms_version=event.terms_version,
-        currency=event.currency,
-        lines=Map({line.line_id: LineFacts(line) for line in event.lines}),
-        placed_at=event.placed_at,
-        hold_expires_at=event.hold_expires_at,
-    )
+        Stage.PLACED, event.stream_id, event.buyer_id, event.host_id, event.terms_version, event.currency, lines,
+        event.placed_at, event.hold_expires_at,
+    )  # fmt: skip
 
 
 def _captured(state: Order, event: PaymentCaptured) -> Order:
