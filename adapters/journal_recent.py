@@ -9,7 +9,8 @@ may be behind but is never wrong, also when other processes write. It is forgott
 after an outage it might not be the same journal any more.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 
@@ -19,13 +20,18 @@ from domain.record import Record
 KEPT = 8_192
 """Records that are kept, at the least: some seconds of a hot show, in less than 20 MB."""
 
+LOOK_SECONDS = 0.2
+"""How often the journal is asked for records that nobody has announced."""
+
 
 class Feed:
     """A journal for those who follow it: what is at hand is not read again."""
 
-    def __init__(self, journal: Journal, *, kept: int = KEPT) -> None:
+    def __init__(self, journal: Journal, announced: Callable[[], int], *, kept: int = KEPT) -> None:
         self._journal = journal
+        self._announced = announced
         self._kept = kept
+        self._looked_at = -LOOK_SECONDS
         self._first = 1
         """The position of the first record of the run."""
         self._run: list[Record] = []
@@ -35,10 +41,18 @@ class Feed:
         start = after + 1 - self._first
         if 0 <= start < len(self._run):
             return self._run[start : start + limit]
+        if start == len(self._run) and self._has_just_looked(after):
+            return ()
         with self.trusted():
             records = await self._journal.read(after, limit)
+        if start == len(self._run):
+            self._looked_at = time.monotonic()
         self.keep(records)
         return records
+
+    def _has_just_looked(self, end: int) -> bool:
+        """Tell whether nothing is beyond the end: nobody has announced any, and somebody has looked."""
+        return self._announced() <= end and time.monotonic() - self._looked_at < LOOK_SECONDS
 
     def scan(self, after: int = 0, upto: int | None = None) -> AsyncIterator[Sequence[Record]]:
         """Walk the journal in chunks, flat in memory, as of the moment of the call."""
@@ -68,15 +82,18 @@ class Feed:
         try:
             yield
         except JournalError:
-            self._run = []
+            self._run, self._looked_at = [], -LOOK_SECONDS
             raise
 
 
 class RecentJournal:
-    """A journal that hands what it appends to the followers of this process."""
+    """A journal that hands what it appends to the followers of this process.
 
-    def __init__(self, journal: Journal, *, kept: int = KEPT) -> None:
-        self.feed = Feed(journal, kept=kept)
+    ``announced`` tells the latest position that was announced to this process.
+    """
+
+    def __init__(self, journal: Journal, announced: Callable[[], int], *, kept: int = KEPT) -> None:
+        self.feed = Feed(journal, announced, kept=kept)
         self._journal = journal
 
     async def append(self, batch: Batch) -> Appended | Conflict:

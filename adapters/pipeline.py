@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from msgspec import DecodeError, Struct, json
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import BadSubjectError, MaxPayloadError
 from nats.js.api import Header
 
 from adapters.cloudevent import CONTENT_TYPE, CloudEvent
@@ -33,8 +34,10 @@ async def publish(client: Client, stream: str, events: Sequence[CloudEvent]) -> 
     not answer; some of the events may then have been stored, and those in their places.
     """
     *before, last = events
-    for event in before:
-        await client.publish(event.subject, event.body, headers=_headers(stream, event))
+    if any(len(event.body) > client.max_payload for event in before):
+        raise MaxPayloadError
+    # One command at a time, the client's publish takes three times as long as writing all of them in one piece.
+    await client._send_command(b"".join([_command(stream, event) for event in before]))  # noqa: SLF001
     answer = await client.request(
         last.subject, last.body, timeout=ACKNOWLEDGED_SECONDS, headers=_headers(stream, last)
     )  # fmt: skip
@@ -43,12 +46,22 @@ async def publish(client: Client, stream: str, events: Sequence[CloudEvent]) -> 
         raise RefusedError(objection)
 
 
+def _command(stream: str, event: CloudEvent) -> bytes:
+    """Write the command that publishes an event, as NATS' protocol has it; ``BadSubjectError`` where it cannot be."""
+    if len(event.subject.split()) != 1:
+        raise BadSubjectError
+    lines = "".join([f"{name}: {value}\r\n" for name, value in _headers(stream, event).items()])
+    headers = f"NATS/1.0\r\n{lines}\r\n".encode()
+    whole = len(headers) + len(event.body)
+    return b"HPUB %s %d %d\r\n%s%s\r\n" % (event.subject.encode(), len(headers), whole, headers, event.body)
+
+
 def _headers(stream: str, event: CloudEvent) -> dict[str, str]:
     return {
         "Content-Type": CONTENT_TYPE,
-        Header.MSG_ID: str(event.position),
-        Header.EXPECTED_STREAM: stream,
-        Header.EXPECTED_LAST_SEQUENCE: str(event.position - 1),
+        Header.MSG_ID.value: str(event.position),
+        Header.EXPECTED_STREAM.value: stream,
+        Header.EXPECTED_LAST_SEQUENCE.value: str(event.position - 1),
     }
 
 

@@ -9,12 +9,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from uuid import uuid4
 
 import httpx
 from attrs import frozen
 
-from adapters.announce import LocalAnnouncer, NatsAnnouncer
+from adapters.announce import LocalAnnouncer, NatsAnnouncer, Paced
 from adapters.clocks import SystemClock
 from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, EmbeddedServer, supervise
 from adapters.inspection import Inspected, embedded_nats_url, inspect_database, inspect_nats
@@ -43,10 +44,13 @@ from projections.store import StoreError
 RESTART_SECONDS = 1.0
 GAUGE_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
+FOLLOW_SECONDS = 0.02
+"""How long records may wait for others before they are followed up together."""
 
 log = logging.getLogger(__name__)
 
 Job = Callable[[], Awaitable[object]]
+paced = partial(Paced, seconds=FOLLOW_SECONDS)
 
 __all__ = [
     "TROUBLES", "NoJournalError", "Opened", "Usage", "composed", "database", "existing_database", "follower_on",
@@ -188,9 +192,9 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         for each in (postgres, store):
             await each.open()
             stack.push_async_callback(each.close)
-        journal = RecentJournal(postgres)
-        feed = journal.feed
         local = LocalAnnouncer()
+        journal = RecentJournal(postgres, lambda: local.head)
+        feed = journal.feed
         announcer = local if nats_url is None else NatsAnnouncer(local, nats_url)
         leadership = PostgresLeadership(url)
         till = Till(journal, wire, clock, announcer, name=f"till-{uuid4().hex[:8]}")
@@ -204,14 +208,16 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         bookmarks = StoreBookmarks(store)
 
         def reactor(name: str, table: Mapping[type, Callable[..., list[object]]]) -> Reactor:
-            return Reactor(name, table, feed, wire, till, cashier, agenda, bookmarks, parking, announcer, leadership)
+            return Reactor(
+                name, table, feed, wire, till, cashier, agenda, bookmarks, parking, paced(announcer), leadership
+            )  # fmt: skip
 
         reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
-        relay = None if nats_url is None else Relay(feed, wire, nats_url, announcer)
+        relay = None if nats_url is None else Relay(feed, wire, nats_url, paced(announcer))
         gauges = _Gauges(journal, follower, till, (reactions, refunds), relay)
         jobs: dict[str, Job] = {
             "till": till.run,
-            "follower": lambda: follower.run(announcer, leadership),
+            "follower": lambda: follower.run(paced(announcer), leadership),
             "reactions": reactions.run,
             "refunds": refunds.run,
             "timekeeper": Timekeeper(till, agenda, leadership).run,

@@ -10,6 +10,7 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -109,7 +110,7 @@ class Observed:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = request_id_of(dict(scope["headers"]))
         scope["state"]["request_id"] = request_id.decode()
         status = SERVER_FAULT
 
@@ -123,9 +124,10 @@ class Observed:
         try:
             await self.app(scope, receive, observed)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self.note(scope, status, time.perf_counter() - started)
 
-    def _note(self, scope: Any, status: int, seconds: float) -> None:
+    def note(self, scope: Any, status: int, seconds: float) -> None:
+        """Count a request that has been answered; log it if it is ours to worry about, or one in a thousand."""
         route = scope.get("path_template") or "unknown"
         method = scope["method"] if route != "unknown" else "ANY"
         self.metrics.count(method, route, status, seconds)
@@ -137,8 +139,9 @@ class Observed:
             )  # fmt: skip
 
 
-def _request_id(scope: Any) -> bytes:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SOUND.fullmatch(value):
-            return bytes(value)
+def request_id_of(headers: Mapping[bytes, bytes]) -> bytes:
+    """Return the client's name for a request if it sent a sound one, or else ours."""
+    offered = headers.get(b"x-request-id")
+    if offered is not None and _SOUND.fullmatch(offered):
+        return offered
     return secrets.token_hex(12).encode()

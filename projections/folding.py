@@ -9,6 +9,7 @@ nothing for what almost never happens, and a poison record is parked alone, leav
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from domain.record import Record, UnreadableError
@@ -63,7 +64,7 @@ class Folder:
                 cache.pop(key, None)
                 if row is not None:
                     cache[key] = row
-            for key in list(cache)[: len(cache) - self._cached_rows]:
+            for key in list(islice(cache, max(0, len(cache) - self._cached_rows))):
                 del cache[key]
         self._pages.clear()
 

@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -141,6 +142,8 @@ def _settle_memory() -> None:
 def _server(app: "Litestar") -> "uvicorn.Server":
     import uvicorn
 
+    from api.express import EXPRESS, ExpressProtocol
+
     class Server(uvicorn.Server):
         """Leaves signals to us: uvicorn would raise them again while the shop still has to be closed."""
 
@@ -151,11 +154,12 @@ def _server(app: "Litestar") -> "uvicorn.Server":
 
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=partial(ExpressProtocol, app.state[EXPRESS]),  # type: ignore[arg-type]  # called like a class
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

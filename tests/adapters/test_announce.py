@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import nats
 
-from adapters.announce import HEAD, LocalAnnouncer, NatsAnnouncer
+from adapters.announce import HEAD, LocalAnnouncer, NatsAnnouncer, Paced
 from adapters.embedded import EmbeddedNats
 
 LONG = 60.0
@@ -108,3 +108,17 @@ async def test_a_burst_of_appends_is_one_message(nats_url: str) -> None:
         while not messages or messages[-1] != position + 1_000:
             messages.append(int((await subscription.next_msg(timeout=20)).data))
     assert len(messages) < position + 3
+
+
+async def test_who_is_paced_is_woken_at_once_and_then_not_too_soon() -> None:
+    """The first record after a silence is followed at once; a stream of them is taken in at intervals."""
+    local = LocalAnnouncer()
+    follower = Paced(local, 0.05)
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    follower.appended(1)
+    await follower.wait(0, LONG)
+    assert clock() - started < 0.05
+    local.appended(2)
+    await follower.wait(1, LONG)
+    assert clock() - started >= 0.05

@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.errors import BadSubjectError, MaxPayloadError
 from nats.js.api import RawStreamMsg, StreamConfig
 
 from adapters.announce import LocalAnnouncer
 from adapters.clocks import ManualClock
-from adapters.cloudevent import SUBJECTS, cloud_event
+from adapters.cloudevent import SUBJECTS, CloudEvent, cloud_event
 from adapters.embedded import EmbeddedNats
 from adapters.journal_memory import MemoryJournal
+from adapters.pipeline import RefusedError, publish
 from adapters.relay import Relay
 from adapters.wire import JsonWire
 from application.ports import Batch, Draft
@@ -165,6 +167,26 @@ async def test_a_message_out_of_place_is_not_kept(client: Client, nats_url: str)
     async with relaying(await journal_of(5), nats_url, LocalAnnouncer()) as relay:
         await until(lambda: relay.relayed == 5)
     assert positions(await stored(nats_url)) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("subject", "size"), [("livetill.a b", 1), ("livetill.a\r\nPUB", 1), ("livetill.a", 2**21)])
+async def test_what_cannot_be_a_message_is_not_written_to_the_connection(
+    client: Client, subject: str, size: int
+) -> None:
+    """A name that NATS' protocol would take for something else, or too long a body, is an error here and not there."""
+    events = [CloudEvent(1, subject, b"x" * size), CloudEvent(2, "livetill.a", b"x")]
+    with pytest.raises((BadSubjectError, MaxPayloadError)):
+        await publish(client, "LIVETILL", events)
+    await client.flush()
+
+
+async def test_a_refused_message_in_the_middle_is_noticed_at_the_end(client: Client) -> None:
+    """The last acknowledgement vouches for all: where one is turned away, so are those behind it."""
+    await client.jetstream().add_stream(StreamConfig(name="LIVETILL", subjects=[SUBJECTS]))
+    events = [CloudEvent(position, "livetill.a.b.c", b"{}") for position in (1, 2, 4, 5)]
+    with pytest.raises(RefusedError):
+        await publish(client, "LIVETILL", events)
+    assert (await client.jetstream().stream_info("LIVETILL")).state.last_seq == 2
 
 
 async def test_a_record_is_a_cloud_event() -> None:

@@ -22,7 +22,7 @@ async def journal(request: pytest.FixtureRequest) -> AsyncIterator[Journal]:
         yield MemoryJournal()
         return
     if request.param == "recent":
-        yield RecentJournal(MemoryJournal())
+        yield RecentJournal(MemoryJournal(), int)
         return
     url = request.getfixturevalue("database_url")
     await asyncio.to_thread(install, url)

@@ -1,0 +1,222 @@
+"""The express lane: over a real connection requests are answered as the application answers them, however they come."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from attrs import define, field
+
+from api.app import create_app
+from api.commands.serve import _server
+from api.express import EXPRESS, LARGEST, Exchange, Express
+from tests.api.shopfront import Shopfront
+
+JSON = {"content-type": "application/json"}
+
+
+@define
+class Door:
+    """A shop with a port, and what is served on its lane."""
+
+    shop: Shopfront
+    port: int
+    express: Express
+    http: httpx.AsyncClient
+    taken: list[str] = field(factory=list)
+
+    async def talk(self, *pieces: bytes, answers: int = 1) -> bytes:
+        """Send pieces over one connection, each by itself, and return so many answers."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        told = b""
+        for _ in range(answers):
+            while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 "):
+                continue
+            fields = dict(line.lower().split(": ", 1) for line in head.decode().splitlines()[1:-1])
+            told += head + await reader.readexactly(int(fields["content-length"]))
+        writer.close()
+        return told
+
+    def raw(self, body: bytes, *more: str, key: str = "k", version: str = "1.1") -> bytes:
+        """Write a request for an order."""
+        lines = [f"POST /v1/orders HTTP/{version}", "Host: shop", "Content-Type: application/json"]
+        lines += [f"{name}: {value}" for name, value in self.shop.token("buyer").items()]
+        lines += [f"Idempotency-Key: {key}", *(more or [f"Content-Length: {len(body)}"])]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@pytest.fixture
+async def door(shop: Shopfront, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
+    """The shop behind uvicorn, as ``livetill serve`` has it."""
+    app = create_app(shop.services)
+    server, listening = _server(app), socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = listening.getsockname()[1]
+    original = Express.answer
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        opened = Door(shop, port, app.state[EXPRESS], http)
+
+        async def noted(self: Express, exchange: Exchange) -> Any:
+            opened.taken.append(exchange.endpoint.path)
+            return await original(self, exchange)
+
+        monkeypatch.setattr(Express, "answer", noted)
+        yield opened
+    server.should_exit = True
+    await serving
+
+
+def order(stream_id: str, listing_id: str, **more: Any) -> bytes:
+    """Write an order for one unit."""
+    return json.dumps({"stream_id": stream_id, "lines": [{"listing_id": listing_id, "quantity": 1}], **more}).encode()
+
+
+async def test_an_order_takes_the_lane(door: Door) -> None:
+    """The answer is whole: status, where to find the order, its version and the request's id; the connection stays."""
+    stream_id, listing_id = await door.shop.open(allotment=2)
+    body = order(stream_id, listing_id)
+    for number in range(3):
+        headers = {**JSON, **door.shop.token("buyer"), "idempotency-key": f"k{number}", "x-request-id": f"r-{number}"}
+        response = await door.http.post("/v1/orders", content=body, headers=headers)
+        assert response.status_code == (201 if number < 2 else 409)
+        assert response.headers["x-request-id"] == f"r-{number}"
+        assert "date" in response.headers
+        if number < 2:
+            assert response.headers["location"] == f"/v1/orders/{response.json()['order_id']}"
+            assert response.headers["etag"] == '"1"'
+    assert door.taken == ["/v1/orders"] * 3
+    told = (await door.http.get("/metrics")).text
+    assert 'livetill_http_requests_total{method="POST",route="/v1/orders",status="201"} 2.0' in told
+    assert 'livetill_http_request_seconds_count{method="POST",route="/v1/orders"} 3.0' in told
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "who", "headers", "body"),
+    [
+        ("POST", "/v1/orders", "", {**JSON, "idempotency-key": "a"}, b"{}"),
+        ("POST", "/v1/orders", "auditor", {**JSON, "idempotency-key": "a"}, b"{}"),
+        ("POST", "/v1/orders", "buyer", JSON, b"{}"),
+        ("POST", "/v1/orders", "buyer", {**JSON, "idempotency-key": "x" * 256}, b"{}"),
+        ("POST", "/v1/orders", "buyer", {**JSON, "idempotency-key": "a"}, b"{"),
+        ("POST", "/v1/orders", "buyer", {**JSON, "idempotency-key": "a"}, b""),
+        ("POST", "/v1/orders", "buyer", {**JSON, "idempotency-key": "a"}, b'{"surprise":1}'),
+        ("POST", "/v1/orders", "buyer", {"content-type": "text/plain", "idempotency-key": "a"}, b"{}"),
+        ("POST", "/v1/orders", "buyer", {**JSON, "idempotency-key": "a"}, b'{"x":"' + b"y" * LARGEST + b'"}'),
+        ("POST", "/v1/orders", "buyer", {**JSON, "idempotency-key": "a"}, b'{"x":"' + b"y" * 2**21 + b'"}'),
+        ("POST", "/v1/orders?x=1", "buyer", {**JSON, "idempotency-key": "a"}, b"{}"),
+        ("POST", "/v1/orders/", "buyer", {**JSON, "idempotency-key": "a"}, b"{}"),
+        ("PUT", "/v1/orders", "buyer", JSON, b"{}"),
+        ("OPTIONS", "/v1/orders", "", {}, b""),
+        ("HEAD", "/v1/orders", "auditor", {}, b""),
+        ("GET", "/v1/orders", "auditor", {}, b""),
+        ("GET", "/v1/orders", "buyer", {}, b""),
+        ("GET", "/v1/orders?limit=0", "buyer", {}, b""),
+        ("GET", "/health/live", "", {}, b""),
+    ],
+)
+async def test_it_is_answered_as_by_the_application(
+    door: Door, method: str, path: str, who: str, headers: dict[str, str], body: bytes
+) -> None:
+    """Status, body and headers are the same on either way, whatever is wrong with a request."""
+    sent = {**headers, **door.shop.token(who)}
+    here = await door.http.request(method, path, content=body, headers=sent)
+    there = await door.shop.http.request(method, path, content=body, headers=sent)
+    assert (here.status_code, here.content) == (there.status_code, there.content)
+    differing = {"date", "x-request-id", "connection"}
+    assert {k: v for k, v in here.headers.items() if k not in differing} == {
+        k: v for k, v in there.headers.items() if k not in differing
+    }
+
+
+async def test_a_body_may_come_in_pieces(door: Door) -> None:
+    """What the network cuts is put together."""
+    stream_id, listing_id = await door.shop.open()
+    request = door.raw(order(stream_id, listing_id))
+    told = await door.talk(request[:20], request[20:200], request[200:-30], request[-30:])
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert door.taken == ["/v1/orders"]
+
+
+async def test_requests_may_come_before_the_answers(door: Door) -> None:
+    """Pipelined requests are answered in order, those behind the first by uvicorn."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    told = await door.talk(b"".join(door.raw(body, key=f"k{number}") for number in range(3)), answers=3)
+    assert told.count(b"HTTP/1.1 201 Created\r\n") == 3
+    assert door.taken == ["/v1/orders"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "version"),
+    [
+        (["Transfer-Encoding: chunked"], "1.1"),
+        (["Expect: 100-continue", "Content-Length: {length}"], "1.1"),
+        (["Connection: keep-alive", "Content-Length: {length}"], "1.0"),
+    ],
+)
+async def test_what_is_unusual_is_left_to_uvicorn(door: Door, headers: list[str], version: str) -> None:
+    """It is answered all the same."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    lines = [each.format(length=len(body)) for each in headers]
+    if "chunked" in headers[0]:
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    told = await door.talk(door.raw(body, *lines, version=version))
+    assert b" 201 Created\r\n" in told
+    assert door.taken == []
+
+
+async def test_who_says_so_is_disconnected_after_the_answer(door: Door) -> None:
+    """``Connection: close`` is kept."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(door.raw(body, "Connection: close", f"Content-Length: {len(body)}"))
+    told = await reader.read()
+    assert b"connection: close\r\n" in told
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert door.taken == ["/v1/orders"]
+    writer.close()
+
+
+async def test_an_order_stands_although_its_client_has_gone(door: Door) -> None:
+    """A client that hangs up before the answer is not answered; what it asked for is done, and the server serves on."""
+    stream_id, listing_id = await door.shop.open()
+    before = await door.shop.head()
+    for request in (door.raw(order(stream_id, listing_id)), door.raw(b"{}", "Content-Length: 50")):
+        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(request)
+        await writer.drain()
+        writer.transport.abort()
+    while await door.shop.head() == before:
+        await asyncio.sleep(0.01)
+    assert (await door.http.get("/health/live")).status_code == 200
+
+
+async def test_a_request_that_is_cancelled_leaves_no_open_connection(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that stops waits only so long; the client sees the connection end and asks again with its key."""
+
+    async def never(_self: Express, _exchange: Exchange) -> Any:
+        for task in asyncio.all_tasks():
+            if "_exchange" in repr(task):
+                task.cancel()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Express, "answer", never)
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(door.raw(b"{}"))
+    assert await reader.read() == b""
+    with suppress(OSError):
+        writer.close()
