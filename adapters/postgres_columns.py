@@ -8,14 +8,15 @@ import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, get_origin
 
 import msgspec
 from attrs import frozen
 from psycopg import AsyncConnection
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
+
+from projections.tables import kind_of_column
 
 _HEADER = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i")
@@ -69,8 +70,7 @@ class Instants(Packed):
 
 def column(name: str, annotation: Any) -> Column:
     """Return how a column of a row class is kept; ``TypeError`` for what no column can be."""
-    nullable = get_origin(annotation) is UnionType and NoneType in get_args(annotation)
-    kind = next(each for each in get_args(annotation) if each is not NoneType) if nullable else annotation
+    kind, nullable = kind_of_column(annotation)
     if kind is str:
         return Column(name, 'text COLLATE "C"', nullable, "text[]", texts)
     if kind is int:

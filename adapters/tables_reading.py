@@ -11,7 +11,7 @@ from adapters.tables_writing import store_errors
 from projections.store import Found, Mark, Parked, Query
 from projections.tables import Key, R, Table
 
-_WALKED_ROWS = 5_000
+_WALKED_ROWS = 1_000
 
 
 async def fetch(connection: AsyncConnection[Any], query: bytes | LiteralString, parameters: Sequence[object]) -> Any:
@@ -62,12 +62,11 @@ class PostgresSnapshot:
     position: int
     suffix: str = ""
 
-    async def rows(self, table: Table[R]) -> AsyncIterator[R]:
-        """Walk a table in the order of its key, over a cursor of the server."""
+    async def chunks(self, table: Table[Any]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+        """Walk a table in the order of its key, some rows at a time, each as its columns, over a server's cursor."""
         of = statements(table, self.suffix)
         with store_errors():
             async with self.connection.cursor(f"{table.name}{self.suffix}", binary=True) as cursor:
                 await cursor.execute(of.walk)
                 while lines := await cursor.fetchmany(_WALKED_ROWS):
-                    for line in lines:
-                        yield of.row(line)
+                    yield of.values(lines)

@@ -131,10 +131,19 @@ class TableSql:
         """Return the columns of keys as arrays."""
         return [each.pack(items) for each, items in zip(self._key, zip(*keys, strict=True), strict=True)]
 
-    def row(self, values: Sequence[Any]) -> Any:
+    def row(self, line: Sequence[Any]) -> Any:
         """Return the row of a selected line."""
-        pairs = zip(self.columns, values, strict=True)
+        pairs = zip(self.columns, line, strict=True)
         return self.table.row(*[value if each.read is None else each.read(value) for each, value in pairs])
+
+    def values(self, lines: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+        """Return the columns of rows from selected lines."""
+        if not any(each.read for each in self.columns):
+            return lines
+        columns = zip(self.columns, zip(*lines, strict=True), strict=True)
+        return list(
+            zip(*[values if each.read is None else map(each.read, values) for each, values in columns], strict=True)
+        )
 
     @property
     def _key(self) -> list[Column]:

@@ -6,6 +6,7 @@ that writes down what time has already decided, and it is gone once that is writ
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from attrs import define
@@ -52,9 +53,10 @@ def _key_of(kind: Due) -> Any:
 
 def _begins(kind: Due, moment: str) -> Handler:
     """Handle an event that says in a field of its own when something is due."""
+    name, due_at = kind.value, attrgetter(moment)
 
     def start(_: Key, record: Record, event: Any) -> DeadlineRow:
-        return DeadlineRow(record.history_id, kind.value, getattr(event, moment))
+        return DeadlineRow(record.history_id, name, due_at(event))
 
     return put(DEADLINES, start, _key_of(kind))
 

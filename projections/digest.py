@@ -5,21 +5,18 @@ this machine and parked records are no part of it: the same journal gives the sa
 """
 
 import asyncio
-import json
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import frozen
 
+from projections.canonical import lines
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
 from projections.replay import as_of
 from projections.store import Feed, Snapshot, Store, Wire
 from projections.tables import Table
-
-_PAUSE_ROWS = 1_000
 
 
 @frozen
@@ -35,12 +32,6 @@ class Digest:
         return f"{self.name} {self.position} {self.sha256}"
 
 
-def canonical(table: Table[Any], row: Any) -> bytes:
-    """Write a row so that equal rows give equal bytes."""
-    text = json.dumps(table.values(row), default=_plain, separators=(",", ":"), ensure_ascii=True, sort_keys=True)
-    return text.encode()
-
-
 class Digesting:
     """A digest in the making."""
 
@@ -51,10 +42,9 @@ class Digesting:
         """Go on with the rows of a table."""
         self._hash.update(f"{table.name}({','.join(table.columns)})\n".encode())
 
-    def add(self, line: bytes) -> None:
-        """Take in a row as ``canonical`` wrote it."""
-        self._hash.update(line)
-        self._hash.update(b"\n")
+    def add(self, lines: Sequence[str]) -> None:
+        """Take in rows as ``canonical.lines`` wrote them."""
+        self._hash.update("".join([f"{line}\n" for line in lines]).encode())
 
     def result(self) -> str:
         """Return the digest in hexadecimal."""
@@ -64,14 +54,11 @@ class Digesting:
 async def digest_of(snapshot: Snapshot, projection: Projection) -> Digest:
     """Digest a read model that is held still."""
     digesting = Digesting()
-    count = 0
     for table in projection.tables:
         digesting.begin(table)
-        async for row in snapshot.rows(table):
-            digesting.add(canonical(table, row))
-            count += 1
-            if not count % _PAUSE_ROWS:
-                await asyncio.sleep(0)
+        async for rows in snapshot.chunks(table):
+            digesting.add(lines(table, rows))
+            await asyncio.sleep(0)
     return Digest(projection.name, snapshot.position, digesting.result())
 
 
@@ -90,9 +77,3 @@ async def digest_at(
     """Digest read models as they were at a position, from the journal alone."""
     chosen = tuple(projections)
     return await digest(await as_of(feed, wire, position, chosen), chosen)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return asdict(value, recurse=False)

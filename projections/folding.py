@@ -82,30 +82,15 @@ class Folder:
             for record in records[start : start + PAUSE_RECORDS]:
                 known = self._types.get(record.topic)
                 if known is None or known in routes:
-                    self._task(record, projections, routes, tasks, parked)
+                    try:
+                        event = self._decode(record.topic, record.state)
+                    except UnreadableError as error:
+                        parked += [_parked(each, record, error) for each in projections]
+                    else:
+                        kind = self._types[record.topic] = type(event)
+                        _add_tasks(record, event, routes.get(kind, ()), tasks, parked)
             await asyncio.sleep(0)
         return tasks
-
-    def _task(
-        self,
-        record: Record,
-        projections: Iterable[Projection],
-        routes: Mapping[type, list[tuple[Projection, Handler]]],
-        tasks: list[_Task],
-        parked: list[Parked],
-    ) -> None:
-        try:
-            event = self._decode(record.topic, record.state)
-        except UnreadableError as error:
-            parked += [_parked(each, record, error) for each in projections]
-            return
-        kind = type(event)
-        self._types[record.topic] = kind
-        for projection, handler in routes.get(kind, ()):
-            try:
-                tasks.append((projection, record, event, tuple(handler(record, event))))
-            except Exception as error:  # noqa: BLE001 - see above
-                parked.append(_parked(projection, record, error))
 
     def _routes_of(self, projections: tuple[Projection, ...]) -> dict[type, list[tuple[Projection, Handler]]]:
         if projections not in self._routes:
@@ -188,6 +173,20 @@ class Folder:
             {table: keys for table, keys in drops.items() if keys},
             parked,
         )
+
+
+def _add_tasks(
+    record: Record,
+    event: Any,
+    handlers: Iterable[tuple[Projection, Handler]],
+    tasks: list[_Task],
+    parked: list[Parked],
+) -> None:
+    for projection, handler in handlers:
+        try:
+            tasks.append((projection, record, event, handler(record, event)))
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the show goes on
+            parked.append(_parked(projection, record, error))
 
 
 def _parked(projection: Projection, record: Record, error: Exception) -> Parked:

@@ -5,7 +5,7 @@ Each metric remembers the position at which it took its value: of two that are e
 ahead. Views are kept beside the sums, so that sales per thousand views are computed from both and never stored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from enum import StrEnum
 
 from attrs import define
@@ -63,27 +63,32 @@ AUDIENCES = Table("leaderboard_audiences", AudienceRow, key=("stream_id",), proj
 _LISTINGS, _HOSTS, _BUYERS = Board.LISTINGS.value, Board.HOSTS.value, Board.BUYERS.value
 
 
-def _committed(record: Record, event: UnitsCommitted) -> Iterator[Change]:
+def _committed(record: Record, event: UnitsCommitted) -> Sequence[Change]:
     return _on_boards(event, record.history_id, _sold)
 
 
-def _came_back(record: Record, event: UnitsReturned) -> Iterator[Change]:
+def _came_back(record: Record, event: UnitsReturned) -> Sequence[Change]:
     return _on_boards(event, record.history_id, _unsold)
 
 
-def _refunded(_: Record, event: RefundIssued) -> Iterator[Change]:
+def _refunded(_: Record, event: RefundIssued) -> Sequence[Change]:
     """Spread a refund over its lines; one of an orphaned payment has none, for nothing was sold."""
-    for allocation in event.allocations:
-        yield from _on_boards(event, allocation.listing_id, _given_back(allocation.amount_minor))
+    return [
+        change
+        for allocation in event.allocations
+        for change in _on_boards(event, allocation.listing_id, _given_back(allocation.amount_minor))
+    ]
 
 
 def _on_boards(
     event: UnitsCommitted | UnitsReturned | RefundIssued, listing_id: ListingId, step: Step
-) -> Iterator[Change]:
+) -> Sequence[Change]:
     stream_id = event.stream_id
-    yield Change(STANDINGS, (stream_id, _LISTINGS, listing_id), _begun, step)
-    yield Change(STANDINGS, (stream_id, _HOSTS, event.host_id), _begun, step)
-    yield Change(STANDINGS, (stream_id, _BUYERS, event.buyer_id), _begun, step)
+    return (
+        (STANDINGS, (stream_id, _LISTINGS, listing_id), _begun, step),
+        (STANDINGS, (stream_id, _HOSTS, event.host_id), _begun, step),
+        (STANDINGS, (stream_id, _BUYERS, event.buyer_id), _begun, step),
+    )
 
 
 def _begun(key: Key, _: Record, __: object) -> StandingRow:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from attrs import define
 
@@ -46,11 +46,13 @@ ORDERS = Table(
 )  # fmt: skip
 
 
+_PLACED: Final = Stage.PLACED.value
+
+
 def _placed(_: Key, record: Record, event: o.OrderPlaced) -> OrderRow:
-    stage = Stage.PLACED.value
-    units = sum(line.quantity for line in event.lines)
+    units = sum([line.quantity for line in event.lines])
     return OrderRow(
-        record.history_id, event.stream_id, event.buyer_id, event.host_id, stage, stage, event.currency,
+        record.history_id, event.stream_id, event.buyer_id, event.host_id, _PLACED, _PLACED, event.currency,
         len(event.lines), units, event.total_minor, event.placed_at,
     )  # fmt: skip
 

@@ -5,9 +5,9 @@ projection finds the rows, applies the changes to copies of them and stores the 
 clock and no other projection, so the same code serves the live tables, a rebuild and any position of the past.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -28,20 +28,14 @@ Step = Callable[[Any, Record, Any], Fate | None]
 """Changes a row in place; its position is set by whoever runs it."""
 
 
-class Change(NamedTuple):
-    """What a record does to one row.
+Change = tuple[Table[Any], Key, Start | None, Step | None]
+"""What a record does to one row: its table and key, ``start`` and ``step``.
 
-    With ``start`` alone the row is put, whatever was there; with ``step`` alone it must be there and is changed; with
-    both it is begun when it is not there; with neither it is dropped.
-    """
-
-    table: Table[Any]
-    key: Key
-    start: Start | None = None
-    step: Step | None = None
-
-
-Handler = Callable[[Record, Any], Iterable[Change]]
+With ``start`` alone the row is put, whatever was there; with ``step`` alone it must be there and is changed; with both
+it is begun when it is not there; with neither it is dropped. Plain tuples, for a record makes two of them on average
+and a class with names took longer to make than the row took to change.
+"""
+Handler = Callable[[Record, Any], Sequence[Change]]
 KeyOf = Callable[[Record, Any], Key]
 
 
@@ -66,12 +60,12 @@ def of_history(record: Record, _event: Any) -> Key:
 
 def put(table: Table[R], start: Callable[[Key, Record, Any], R], key: KeyOf = of_history) -> Handler:
     """Handle an event that begins a row or replaces it."""
-    return lambda record, event: (Change(table, key(record, event), start),)
+    return lambda record, event: ((table, key(record, event), start, None),)
 
 
 def change(table: Table[R], step: Callable[[R, Record, Any], Fate | None], key: KeyOf = of_history) -> Handler:
     """Handle an event that changes a row."""
-    return lambda record, event: (Change(table, key(record, event), None, step),)
+    return lambda record, event: ((table, key(record, event), None, step),)
 
 
 def ensure(
@@ -81,9 +75,9 @@ def ensure(
     key: KeyOf = of_history,
 ) -> Handler:
     """Handle an event that changes a row and begins it if need be."""
-    return lambda record, event: (Change(table, key(record, event), start, step),)
+    return lambda record, event: ((table, key(record, event), start, step),)
 
 
 def drop(table: Table[R], key: KeyOf = of_history) -> Handler:
     """Handle an event that ends a row, if there is one."""
-    return lambda record, event: (Change(table, key(record, event)),)
+    return lambda record, event: ((table, key(record, event), None, None),)

@@ -16,7 +16,8 @@ from attrs import frozen
 
 from domain.record import Record
 from projections.applying import Applier, require_dense
-from projections.digest import Digest, Digesting, canonical
+from projections.canonical import lines
+from projections.digest import Digest, Digesting
 from projections.projection import Projection
 from projections.store import Feed, Mark, MarkMovedError, Snapshot, Store, Wire
 from projections.tables import Key, Table
@@ -137,9 +138,9 @@ async def _compared(projection: Projection, live: Snapshot, rebuilt: Snapshot) -
         theirs.begin(table)
         async for key, old, new in _side_by_side(table, live, rebuilt):
             if old is not None:
-                ours.add(old)
+                ours.add([old])
             if new is not None:
-                theirs.add(new)
+                theirs.add([new])
             if old != new and len(differing) < SHOWN:
                 differing.append("/".join((table.name, *map(str, key))))
     return Rebuilt(
@@ -151,18 +152,23 @@ async def _compared(projection: Projection, live: Snapshot, rebuilt: Snapshot) -
 
 async def _side_by_side(
     table: Table[Any], live: Snapshot, rebuilt: Snapshot
-) -> AsyncIterator[tuple[Key, bytes | None, bytes | None]]:
+) -> AsyncIterator[tuple[Key, str | None, str | None]]:
     """Walk both in the order of the key; a row that only one has comes alone."""
-    olds, news = live.rows(table), rebuilt.rows(table)
+    olds, news = _lines(table, live), _lines(table, rebuilt)
     old, new = await anext(olds, None), await anext(news, None)
     while old is not None or new is not None:
-        old_key = None if old is None else table.key_of(old)
-        new_key = None if new is None else table.key_of(new)
-        key = min(each for each in (old_key, new_key) if each is not None)
-        has_old, has_new = old_key == key, new_key == key
-        yield key, canonical(table, old) if has_old else None, canonical(table, new) if has_new else None
-        old = await anext(olds, None) if has_old else old
-        new = await anext(news, None) if has_new else new
+        key = min(each[0] for each in (old, new) if each is not None)
+        old_line = old[1] if old is not None and old[0] == key else None
+        new_line = new[1] if new is not None and new[0] == key else None
+        yield key, old_line, new_line
+        old = old if old_line is None else await anext(olds, None)
+        new = new if new_line is None else await anext(news, None)
+
+
+async def _lines(table: Table[Any], snapshot: Snapshot) -> AsyncIterator[tuple[Key, str]]:
+    async for rows in snapshot.chunks(table):
+        for pair in zip(map(table.key_in, rows), lines(table, rows), strict=True):
+            yield pair
 
 
 def _quietly(_done: int, _total: int) -> None:

@@ -117,8 +117,8 @@ class Snapshot(Protocol):
     def position(self) -> int:
         """How far the projection had come."""
 
-    def rows(self, table: Table[R]) -> AsyncIterator[R]:
-        """Walk a table in the order of its key, flat in memory."""
+    def chunks(self, table: Table[Any]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+        """Walk a table in the order of its key, some rows at a time, each as its columns; flat in memory."""
 
 
 class Tables(Protocol):

@@ -9,8 +9,9 @@ making a new row an event (measured: 0.3 µs against 0.7 to 11 µs). Once a row 
 """
 
 from collections.abc import Callable
-from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar, get_type_hints
+from operator import attrgetter, itemgetter
+from types import NoneType, UnionType
+from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from attrs import field, fields, frozen
 
@@ -43,6 +44,7 @@ class Table(Generic[R]):
     values: Callable[[R], tuple[Any, ...]] = field(init=False, repr=False)
     """Return a row's columns."""
     _key_values: Callable[[R], Any] = field(init=False, repr=False)
+    _key_places: Callable[[tuple[Any, ...]], Any] = field(init=False, repr=False)
 
     @columns.default
     def _columns(self) -> tuple[str, ...]:
@@ -60,6 +62,10 @@ class Table(Generic[R]):
     def _key_values_default(self) -> Callable[[R], Any]:
         return attrgetter(*self.key)
 
+    @_key_places.default
+    def _key_places_default(self) -> Callable[[tuple[Any, ...]], Any]:
+        return itemgetter(*(self.columns.index(name) for name in self.key))
+
     @property
     def owner(self) -> str:
         """The name of the projection that it belongs to."""
@@ -70,6 +76,17 @@ class Table(Generic[R]):
         key = self._key_values(row)
         return key if len(self.key) > 1 else (key,)
 
+    def key_in(self, values: tuple[Any, ...]) -> Key:
+        """Return the key of a row given as its columns."""
+        key = self._key_places(values)
+        return key if len(self.key) > 1 else (key,)
+
     def copy(self, row: R) -> R:
         """Return a row of its own with the same columns."""
         return self.row(*self.values(row))
+
+
+def kind_of_column(annotation: Any) -> tuple[Any, bool]:
+    """Return the type of a column's values, and whether there may be none."""
+    nullable = get_origin(annotation) is UnionType and NoneType in get_args(annotation)
+    return next(each for each in get_args(annotation) if each is not NoneType) if nullable else annotation, nullable

@@ -173,7 +173,7 @@ async def test_a_snapshot_does_not_see_what_is_written_meanwhile(store: Any) -> 
     await put(store, ORDERS, order("order-2"), order("order-1"))
     async with store.snapshot(orders.PROJECTION) as snapshot:
         await put(store, ORDERS, order("order-3"), order("order-1", captured_minor=1))
-        rows = [row async for row in snapshot.rows(ORDERS)]
+        rows = [OrderRow(*each) async for chunk in snapshot.chunks(ORDERS) for each in chunk]
         assert (snapshot.position, rows) == (1, [order("order-1"), order("order-2")])
 
 

@@ -55,7 +55,8 @@ async def following(*told: Told, projections: Iterable[Projection] = PROJECTIONS
 async def rows(store: MemoryStore, table: Table[R]) -> dict[tuple[Any, ...], R]:
     """Return all rows of a table by key."""
     async with store.snapshot(next(each for each in PROJECTIONS if table in each.tables)) as snapshot:
-        return {table.key_of(row): row async for row in snapshot.rows(table)}
+        rows = [table.row(*each) async for chunk in snapshot.chunks(table) for each in chunk]
+        return {table.key_of(row): row for row in rows}
 
 
 def of(history_id: str, *events: Any) -> list[Told]:
