@@ -27,7 +27,7 @@ LISTINGS = click.option(
 
 @click.group("bench")
 def bench() -> None:
-    r"""Measure how fast livetill is, beside what one would use instead, on the same PostgreSQL in the same run.
+    """Measure how fast livetill is, beside what one would use instead, on the same PostgreSQL in the same run.
 
     Starts servers of its own in a scratch directory (TMPDIR says where), checks that what it measured is right, and
     prints figures and ratios. Ratios can be compared between machines; figures cannot. Exit code 1 when a check fails.

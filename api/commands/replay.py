@@ -27,7 +27,7 @@ KINDS = ("stream", "listing", "order", "commission")
 def replay_command(
     as_of: str | None, as_json: bool, data_dir: Path, database_url: str | None, **ids: str | None
 ) -> None:
-    r"""Show how it was: one history, or all read models, as of a position or a time.
+    """Show how it was: one history, or all read models, as of a position or a time.
 
     Everything is folded anew from the journal by the code that sells. The digest is a SHA-256 of the answer: two people
     who replay to the same position get the same one.

@@ -21,13 +21,13 @@ DAY_SECONDS = 86_400
 )
 @DATA_DIR
 def token_command(role: str, subject: str | None, ttl: int, data_dir: Path) -> None:
-    r"""Print a token for the HTTP API.
+    """Print a token for the HTTP API.
 
     The secret that signs it is LIVETILL_SECRET, or a file in the data directory that is made at first use.
 
     \b
     Example:
-      curl -H "Authorization: Bearer $(livetill token --role auditor)" \
+      curl -H "Authorization: Bearer $(livetill token --role auditor)" \\
            "http://127.0.0.1:8000/v1/journal?after=0&limit=10"
     """
     from api.auth import issue

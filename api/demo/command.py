@@ -40,7 +40,7 @@ class StockShare(click.ParamType):  # type: ignore[type-arg]  # generic for newe
 def demo(
     orders: Path | None, speed: float | None, stock_share: Decimal, port: int, leaves: bool, as_json: bool
 ) -> None:
-    r"""Play real orders of a real shop as live shows, over the real HTTP API.
+    """Play real orders of a real shop as live shows, over the real HTTP API.
 
     Starts a shop with an empty journal on this machine; its data go when the demo ends. Exit code 1 if the journal or
     a read model does not hold what was sold.
