@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 import rich_click as click
 from attrs import evolve
 
+from api.commands.numbers import WholeNumber
 from api.commands.options import servers
 from api.commands.output import say
 from api.commands.troubles import CommandError
@@ -48,7 +49,7 @@ CLOSING_SECONDS = 0.1
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     default=8000,
     show_default=True,
     envvar="LIVETILL_PORT",

@@ -179,6 +179,12 @@ def test_a_reader_that_has_gone_is_no_error_to_speak_of() -> None:
         ("rebuild", "everything"),
         ("token", "--role", "king"),
         ("token", "--role", "host", "--subject", "with blank"),
+        ("token", "--role", "host", "--subject", ""),
+        ("token", "--role", "host", "--ttl", "0"),
+        ("token", "--role", "host", "--ttl", "99999999999999"),
+        ("demo", "--speed", "nan"),
+        ("demo", "--speed", "inf"),
+        ("bench", "till", "--seconds", "nan"),
     ],
     ids=" ".join,
 )
@@ -191,6 +197,35 @@ def test_wrong_usage_is_explained_with_exit_code_2(
     said = capsys.readouterr().err
     assert "Error: " in said
     assert "--help" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("serve", "--port", "80x"), "80x is no whole number from 0 to 65535"),
+        (("serve", "--port", "65536"), "65536 is no whole number from 0 to 65535"),
+        (("token", "--role", "host", "--ttl", "315360001"), "315360001 is no whole number from 1 to 315360000"),
+        (("demo", "--speed", "nan"), "nan is no number above 0"),
+        (("bench", "till", "--seconds", "nan"), "nan is no number from 1 to 3600"),
+        (("token", "--role", "host", "--subject", ""), "a subject has 1 to 64 letters, digits, _ or -"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_wrong_usage_says_what_is_right(
+    arguments: Sequence[str], problem: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words: no names of types, and no way around a bound."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(arguments) == 2
+    assert problem in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_secret_that_could_be_guessed_is_the_same_trouble_everywhere(tmp_path: Path) -> None:
+    """Whoever starts a shop with it and whoever issues a token with it are told so, with the same exit code."""
+    weak = {"LIVETILL_SECRET": "short"}
+    for command in (("token", "--role", "host"), ("serve", "--port", "0")):
+        said = line_of(livetill(*command, *at(tmp_path), env=weak))
+        assert said == "The secret for tokens must have at least 32 bytes"
 
 
 def test_a_position_that_is_to_come_is_said(shop_url: str, tmp_path: Path) -> None:
