@@ -34,10 +34,11 @@ def _version() -> str:
         return "unknown, not installed"
 
 
+@click.rich_config({"text_paragraph_linebreaks": "\n\n"})
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version(), "--version", "-V", prog_name="livetill")
 def cli() -> None:
-    r"""The till of a live show: takes orders, keeps the journal, answers for every cent.
+    """The till of a live show: takes orders, keeps the journal, answers for every cent.
 
     \b
     A shop on this machine, and a token to use it with:

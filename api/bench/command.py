@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from api.commands.numbers import Number, WholeNumber
 from api.commands.options import JSON
 from api.commands.output import say
 
@@ -15,19 +16,19 @@ if TYPE_CHECKING:
 
 SECONDS = click.option(
     "--seconds",
-    type=click.FloatRange(1, 3600),
+    type=Number(1, 3600),
     default=10.0,
     show_default=True,
     help="How long each figure is measured.",
 )
 LISTINGS = click.option(
-    "--listings", type=click.IntRange(1, 1000), default=1, show_default=True, help="Over how many listings orders go."
+    "--listings", type=WholeNumber(1, 1000), default=1, show_default=True, help="Over how many listings orders go."
 )
 
 
 @click.group("bench")
 def bench() -> None:
-    r"""Measure how fast livetill is, beside what one would use instead, on the same PostgreSQL in the same run.
+    """Measure how fast livetill is, beside what one would use instead, on the same PostgreSQL in the same run.
 
     Starts servers of its own in a scratch directory (TMPDIR says where), checks that what it measured is right, and
     prints figures and ratios. Ratios can be compared between machines; figures cannot. Exit code 1 when a check fails.
@@ -41,7 +42,7 @@ def bench() -> None:
 
 
 @bench.command("hot-listing")
-@click.option("--viewers", type=click.IntRange(0, 20_000), default=0, help="How many watch the show meanwhile.")
+@click.option("--viewers", type=WholeNumber(0, 20_000), default=0, help="How many watch the show meanwhile.")
 @SECONDS
 @LISTINGS
 @JSON
@@ -74,9 +75,7 @@ def follow_command(seconds: float, as_json: bool) -> None:
 
 
 @bench.command("replay")
-@click.option(
-    "--records", type=click.IntRange(0), default=0, help="How long the journal is; unless told, by the seconds."
-)
+@click.option("--records", type=WholeNumber(0), default=0, help="How long the journal is; unless told, by the seconds.")
 @SECONDS
 @JSON
 def replay_command(records: int, seconds: float, as_json: bool) -> None:
@@ -90,7 +89,7 @@ def replay_command(records: int, seconds: float, as_json: bool) -> None:
 @click.option(
     "--orders",
     "sizes",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     multiple=True,
     help="A size of the history; may be given several times.",
 )

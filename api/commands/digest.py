@@ -30,7 +30,7 @@ def _ends(_context: click.Context, parameter: click.Parameter, text: str | None)
 def digest_command(
     as_of: str | None, each: dict[str, int] | None, as_json: bool, data_dir: Path, database_url: str | None
 ) -> None:
-    r"""Print a line a read model: its name, its position and the SHA-256 of its rows.
+    """Print a line a read model: its name, its position and the SHA-256 of its rows.
 
     Without --as-of the live rows are digested, each read model at its own position; with it they are replayed from
     the journal alone. Equal lines mean equal rows, on whatever machine.

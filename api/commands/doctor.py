@@ -43,7 +43,7 @@ class Report:
 @JSON
 @servers
 def doctor_command(as_json: bool, data_dir: Path, database_url: str | None, nats_url: str | None) -> None:
-    r"""Look at everything livetill needs: settings, versions, lag, disk. Say what is wrong and what to do.
+    """Look at everything livetill needs: settings, versions, lag, disk. Say what is wrong and what to do.
 
     Exit code 1 if anything is wrong.
 

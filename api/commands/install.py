@@ -13,7 +13,7 @@ import rich_click as click
     help="The database, as a user who may create roles and schemas.",
 )
 def install_command(database_url: str) -> None:
-    r"""Put the journal into a PostgreSQL of your own, or upgrade it.
+    """Put the journal into a PostgreSQL of your own, or upgrade it.
 
     Creates the schemas and three roles that nobody logs in as: livetill_owner, livetill_app and livetill_auditor. The
     user that the servers log in as then needs to be granted livetill_app, and nothing else. Safe to repeat.
@@ -21,7 +21,8 @@ def install_command(database_url: str) -> None:
     \b
     Example:
       livetill install --database-url postgresql://postgres@db/shop
-      psql postgresql://postgres@db/shop -c "CREATE ROLE shop LOGIN PASSWORD '…'; GRANT livetill_app TO shop"
+      psql postgresql://postgres@db/shop \\
+        -c "CREATE ROLE shop LOGIN PASSWORD '…'" -c "GRANT livetill_app TO shop"
       livetill serve --database-url postgresql://shop@db/shop
     """
     from api.compose import install_journal

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def rebuild_command(
     projection: str | None, everything: bool, as_json: bool, data_dir: Path, database_url: str | None
 ) -> None:
-    r"""Rebuild a read model from the journal.
+    """Rebuild a read model from the journal.
 
     It is built beside the live one, which goes on answering; when it has caught up, both are compared and the new one
     takes over. If that is interrupted, the live one stays as it is.

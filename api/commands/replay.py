@@ -27,7 +27,7 @@ KINDS = ("stream", "listing", "order", "commission")
 def replay_command(
     as_of: str | None, as_json: bool, data_dir: Path, database_url: str | None, **ids: str | None
 ) -> None:
-    r"""Show how it was: one history, or all read models, as of a position or a time.
+    """Show how it was: one history, or all read models, as of a position or a time.
 
     Everything is folded anew from the journal by the code that sells. The digest is a SHA-256 of the answer: two people
     who replay to the same position get the same one.
@@ -162,9 +162,9 @@ def _print_history(document: dict[str, Any]) -> None:
 
 
 def _flat(value: Any, path: str = "") -> Any:
-    """Walk over the leaves of a document with their paths; of long collections only the size."""
+    """Walk over the leaves of a document with their paths; of long collections in it only the size."""
     match value:
-        case dict() if value and len(value) <= _LONGEST:
+        case dict() if value and (len(value) <= _LONGEST or not path):
             for key, each in value.items():
                 yield from _flat(each, f"{path}.{key}" if path else str(key))
         case list() if value and len(value) <= _LONGEST:
@@ -173,9 +173,10 @@ def _flat(value: Any, path: str = "") -> Any:
         case dict() | list():
             yield path, f"{len(value)} entries" if value else "none"
         case _:
-            yield path, "none" if value is None else f"{value}"
+            yield path, _WORDS[value] if value is None or isinstance(value, bool) else f"{value}"
 
 
+_WORDS = {None: "none", False: "no", True: "yes"}
 _LONGEST = 20
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 import rich_click as click
 from attrs import evolve
 
+from api.commands.numbers import WholeNumber
 from api.commands.options import servers
 from api.commands.output import say
 from api.commands.troubles import CommandError
@@ -40,19 +41,25 @@ CLOSING_SECONDS = 0.1
 
 @click.command("serve")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, envvar="LIVETILL_HOST", help="The address to listen on."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="LIVETILL_HOST",
+    show_envvar=True,
+    help="The address to listen on.",
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     default=8000,
     show_default=True,
     envvar="LIVETILL_PORT",
+    show_envvar=True,
     help="The port to listen on; 0 takes a free one.",
 )
 @servers
 def serve_command(host: str, port: int, data_dir: Path, database_url: str | None, nats_url: str | None) -> None:
-    r"""Open the shop: the HTTP API, the pages and everything behind them.
+    """Open the shop: the HTTP API, the pages and everything behind them.
 
     Without URLs a PostgreSQL and a NATS come along and keep their data in the data directory. Several servers may share
     a data directory or a database; each takes orders, and what needs one leader has one.
@@ -61,7 +68,7 @@ def serve_command(host: str, port: int, data_dir: Path, database_url: str | None
     Examples:
       livetill serve
       livetill serve --port 8001
-      LIVETILL_DATABASE_URL=postgresql://shop@db/shop livetill serve --host 0.0.0.0
+      LIVETILL_PORT=80 livetill serve --database-url postgresql://shop@db/shop
     """
     from api.services import Settings
 

@@ -34,7 +34,7 @@ WORTH_A_PROCESS = 20_000
 @JSON
 @database
 def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_url: str | None) -> None:
-    r"""Verify the whole journal, and that the read models say what it says.
+    """Verify the whole journal, and that the read models say what it says.
 
     Walks every record: positions, versions, times, commands, causation, arrival order; folds every history;
     counts every unit at every position; adds up refunds and commissions; replays the read models and compares. The

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import rich_click as click
 
+from api.commands.numbers import Number, WholeNumber
+
 SHARE: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
 ORDERS_HELP: Final = "CSV in the Online Retail format, plain or gzipped. Unless told: three days of real orders."
 SPEED_HELP: Final = "Seconds of the file a second. Unless told: 1800 on a terminal, elsewhere as fast as it goes."
@@ -32,15 +34,15 @@ class StockShare(click.ParamType):  # type: ignore[type-arg]  # generic for newe
 
 @click.command("demo")
 @click.option("--orders", metavar="FILE", type=click.Path(path_type=Path), help=ORDERS_HELP)
-@click.option("--speed", metavar="N", type=click.FloatRange(min=0, min_open=True), help=SPEED_HELP)
+@click.option("--speed", metavar="N", type=Number(min=0, min_open=True), help=SPEED_HELP)
 @click.option("--stock-share", type=StockShare(), default="1", show_default=True, help=SHARE_HELP)
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help=PORT_HELP)
+@click.option("--port", type=WholeNumber(0, 65535), default=8000, show_default=True, help=PORT_HELP)
 @click.option("--exit", "leaves", is_flag=True, help="End with the last show instead of keeping the pages up.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 def demo(
     orders: Path | None, speed: float | None, stock_share: Decimal, port: int, leaves: bool, as_json: bool
 ) -> None:
-    r"""Play real orders of a real shop as live shows, over the real HTTP API.
+    """Play real orders of a real shop as live shows, over the real HTTP API.
 
     Starts a shop with an empty journal on this machine; its data go when the demo ends. Exit code 1 if the journal or
     a read model does not hold what was sold.

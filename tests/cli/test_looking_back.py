@@ -1,6 +1,7 @@
 """The commands that look back, run as people run them, on the journal of an evening."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from adapters.journal_postgres import PostgresJournal
 from adapters.wire import JsonWire
+from api.commands.replay import _flat
 from api.commands.troubles import CommandError
 from api.commands.verify import _replay_elsewhere
 from projections.verify import replay_to
@@ -123,6 +125,38 @@ def test_replay_tells_a_history_as_of_a_position(ask: Any) -> None:
     assert told.returncode == 0
     assert "host_id" in told.stdout
     assert "sha256" in told.stdout
+
+
+def fields_of(told: str) -> dict[str, str]:
+    """Return the table that a replay prints, by field."""
+    lines = told.split("\n\n")[1].splitlines()
+    assert lines[0].split() == ["FIELD", "VALUE"]
+    return {name: " ".join(words) for name, *words in map(str.split, lines[1:])}
+
+
+@pytest.mark.parametrize("kind", ["stream", "listing", "order", "commission"])
+def test_replay_prints_the_fields_of_whatever_it_is_asked_for(ask: Any, shop_url: str, kind: str) -> None:
+    """However many a state has, each is told; only long collections inside it are told by their size."""
+    with psycopg.connect(shop_url) as connection:
+        longest = "GROUP BY history_id ORDER BY count(*) DESC LIMIT 1"
+        found = connection.execute(
+            f"SELECT history_id FROM journal.record WHERE history_id LIKE '{kind}-%' {longest}".encode()
+        ).fetchone()
+    assert found is not None
+    state = document(ask("replay", f"--{kind}", found[0], "--json"))["state"]
+    fields = fields_of(ask("replay", f"--{kind}", found[0]).stdout)
+    assert {re.split(r"[.\[]", name)[0] for name in fields} == set(state)
+    assert not {"True", "False", "None"} & set(fields.values())
+
+
+def test_long_collections_are_told_by_their_size() -> None:
+    """The fields of a state never are: whoever asks for an order wants to see it."""
+    long = [{str(number): number} for number in range(21)]
+    state = {f"field_{number}": number for number in range(30)} | {"lines": long, "few": [True, None, {}]}
+    told = dict(_flat(state))
+    assert told["field_29"] == "29"
+    assert told["lines"] == "21 entries"
+    assert (told["few[1]"], told["few[2]"], told["few[3]"]) == ("yes", "none", "none")
 
 
 def test_replay_without_an_id_sums_up_all_read_models(ask: Any) -> None:

@@ -179,6 +179,12 @@ def test_a_reader_that_has_gone_is_no_error_to_speak_of() -> None:
         ("rebuild", "everything"),
         ("token", "--role", "king"),
         ("token", "--role", "host", "--subject", "with blank"),
+        ("token", "--role", "host", "--subject", ""),
+        ("token", "--role", "host", "--ttl", "0"),
+        ("token", "--role", "host", "--ttl", "99999999999999"),
+        ("demo", "--speed", "nan"),
+        ("demo", "--speed", "inf"),
+        ("bench", "till", "--seconds", "nan"),
     ],
     ids=" ".join,
 )
@@ -193,9 +199,47 @@ def test_wrong_usage_is_explained_with_exit_code_2(
     assert "--help" in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("serve", "--port", "80x"), "80x is no whole number from 0 to 65535"),
+        (("serve", "--port", "65536"), "65536 is no whole number from 0 to 65535"),
+        (("token", "--role", "host", "--ttl", "315360001"), "315360001 is no whole number from 1 to 315360000"),
+        (("demo", "--speed", "nan"), "nan is no number above 0"),
+        (("bench", "till", "--seconds", "nan"), "nan is no number from 1 to 3600"),
+        (
+            ("replay", "--as-of", "2026-03-07"),
+            "'2026-03-07' does not say its offset from UTC: 2026-03-07T20:15:00Z does",
+        ),
+        (("digest", "--as-of", "2026-03-07T20:15:00"), "does not say its offset from UTC"),
+        (("replay", "--as-of", "2026-13-07T20:15:00Z"), "is neither a position nor a time such as"),
+        (("token", "--role", "host", "--subject", ""), "a subject has 1 to 64 letters, digits, _ or -"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_wrong_usage_says_what_is_right(
+    arguments: Sequence[str], problem: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words: no names of types, and no way around a bound."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(arguments) == 2
+    assert problem in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_secret_that_could_be_guessed_is_the_same_trouble_everywhere(tmp_path: Path) -> None:
+    """Whoever starts a shop with it and whoever issues a token with it are told so, with the same exit code."""
+    weak = {"LIVETILL_SECRET": "short"}
+    for command in (("token", "--role", "host"), ("serve", "--port", "0")):
+        said = line_of(livetill(*command, *at(tmp_path), env=weak))
+        assert said == "The secret for tokens must have at least 32 bytes"
+
+
 def test_a_position_that_is_to_come_is_said(shop_url: str, tmp_path: Path) -> None:
-    """The journal ends before it; nor is there a history that nobody began."""
+    """The journal ends before it, and nothing can be said of a time to come; nor of a history that nobody began."""
     place = (*at(tmp_path), "--database-url", shop_url)
+    for command in ("replay", "digest"):
+        said = line_of(livetill(command, "--as-of", "2999-01-01T00:00:00+01:00", *place))
+        assert said == "2999-01-01T00:00:00+01:00 is still to come: choose a time up to now"
     assert "the journal ends at position" in line_of(livetill("replay", "--as-of", "999999", *place))
     assert "there is no order order-none" in line_of(livetill("replay", "--order", "order-none", *place))
     assert "there is no order listing-1" in line_of(livetill("replay", "--order", "listing-1", *place))
