@@ -17,8 +17,8 @@ from datetime import datetime
 from application.ports import Appended, Batch, Conflict, Journal, JournalError
 from domain.record import Record
 
-KEPT = 8_192
-"""Records that are kept, at the least: some seconds of a hot show, in less than 20 MB."""
+KEPT = 4_096
+"""Records that are kept, at the least: a second of the hottest show, in about 10 MB."""
 
 LOOK_SECONDS = 0.2
 """How often the journal is asked for records that nobody has announced."""

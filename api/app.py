@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from api import health, listings, live, openapi, orders, pages, payments, reads, streams
+from api import batches, health, listings, live, openapi, orders, pages, payments, reads, streams
 from api.answers import Answer
 from api.auth import Authenticator
 from api.edge import Edge
@@ -26,8 +26,8 @@ from api.services import Services
 Hook = Callable[[], Awaitable[None]]
 
 ENDPOINTS: Final = (
-    *streams.ENDPOINTS, *listings.ENDPOINTS, *orders.ENDPOINTS, *payments.ENDPOINTS, *reads.ENDPOINTS,
-    *health.ENDPOINTS,
+    *streams.ENDPOINTS, *listings.ENDPOINTS, *orders.ENDPOINTS, *batches.ENDPOINTS, *payments.ENDPOINTS,
+    *reads.ENDPOINTS, *health.ENDPOINTS,
 )  # fmt: skip
 
 log = structlog.get_logger(__name__)

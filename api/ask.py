@@ -50,6 +50,7 @@ class Ask:
     command_id: str = ""
     replayed: bool = False
     position: int | None = None
+    trace_id: str = ""
 
     @property
     def principal(self) -> Principal:
@@ -101,6 +102,13 @@ class Ask:
         if not (header == b'"' + version + b'"' and version.isdigit() and len(version) <= 15):  # noqa: PLR2004
             raise MalformedIfMatch
         return int(version)
+
+    def part(self, key: str, raw: bytes) -> "Ask":
+        """Return a part of this request that is a request in its own right, with a key and bytes of its own."""
+        return Ask(
+            self.services, self.method, self.path, self.headers, self.parameters, self.now, raw, self.who, key,
+            command_id=idempotency.command_id(self.principal.actor, key), trace_id=self.trace_id,
+        )  # fmt: skip
 
     # looking
 

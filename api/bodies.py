@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from api.fields import (
+    END,
     MAX_LINES,
+    MAX_ORDERS,
     MAX_QUANTITY,
     PLAIN,
     Amount,
@@ -250,6 +252,18 @@ class PlaceOrderBody(Body, frozen=True):
     stream_id: StreamName
     lines: Annotated[list[OrderLineBody], Meta(min_length=1, max_length=MAX_LINES)]
     buyer_id: Name | None = None
+
+
+class KeyedOrderBody(PlaceOrderBody, frozen=True, kw_only=True):
+    """One order of several; its key is to it what the header ``Idempotency-Key`` is to an order alone."""
+
+    idempotency_key: Annotated[str, Meta(pattern=r"^[ -~]{1,255}" + END, min_length=1, max_length=255)]
+
+
+class PlaceOrdersBody(Body, frozen=True):
+    """Orders that have nothing to do with each other but that they come together."""
+
+    orders: Annotated[list[KeyedOrderBody], Meta(min_length=1, max_length=MAX_ORDERS)]
 
 
 class CancelBody(Body, frozen=True):

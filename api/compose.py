@@ -30,7 +30,7 @@ from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
 from api.services import Services, Settings
 from application.payments import Cashier
-from application.ports import Journal, JournalError
+from application.ports import Journal, JournalError, Limits
 from application.reactions import MONEY, SHOP
 from application.reactor import Reactor, Timekeeper
 from application.till import Till
@@ -44,6 +44,8 @@ from projections.store import StoreError
 RESTART_SECONDS = 1.0
 GAUGE_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
+CACHED_HISTORIES, CACHED_ROWS = 30_000, 15_000
+"""What a server keeps at hand, so that it stays below 300 MB; an order that is older is loaded when it is paid."""
 FOLLOW_SECONDS = 0.02
 """How long records may wait for others before they are followed up together."""
 
@@ -197,12 +199,13 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         feed = journal.feed
         announcer = local if nats_url is None else NatsAnnouncer(local, nats_url)
         leadership = PostgresLeadership(url)
-        till = Till(journal, wire, clock, announcer, name=f"till-{uuid4().hex[:8]}")
+        limits = Limits(cached_histories=CACHED_HISTORIES)
+        till = Till(journal, wire, clock, announcer, name=f"till-{uuid4().hex[:8]}", limits=limits)
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=10))
         provider = SandboxProvider(settings.webhook_secret, clock, _caller(client, settings))
         stack.push_async_callback(provider.close)
         cashier = Cashier(till, provider)
-        follower = Follower(feed, wire, store)
+        follower = Follower(feed, wire, store, cached_rows=CACHED_ROWS)
         agenda = Agenda(store, follower.wait_for)
         parking = StoreParking(store)
         bookmarks = StoreBookmarks(store)

@@ -26,6 +26,7 @@ from api.bodies import NoBody
 from api.problems import InternalFault, refusal_of
 from api.reading import body_of, query_of, received
 from api.services import Services
+from domain.refusal import Refusal
 
 REPLAYED: Final = (b"idempotent-replayed", b"true")
 
@@ -81,15 +82,16 @@ class Endpoint:
 
     async def answer(self, edge: "Edge", scope: Scope, receive: Receive) -> Answer[Any]:
         """Answer a request, whatever happens."""
-        headers = dict(scope["headers"])
         ask = Ask(
-            edge.services, self.method, scope["path"], headers, scope["path_params"], edge.services.till.now()
+            edge.services, self.method, scope["path"], dict(scope["headers"]), scope["path_params"],
+            edge.services.till.now(), trace_id=str(scope.get("state", {}).get("request_id", "")),
         )  # fmt: skip
         try:
             given = await self._given(edge, ask, scope, receive)
             answered = await self.handle(ask, **given)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and no details
-            answered = _refused(error, ask, scope)
+            refused, more = told_of(error, ask)
+            answered = problem_answer(refused, **more)
         if ask.replayed:
             answered.headers = [*answered.headers, REPLAYED]
         return answered
@@ -161,11 +163,9 @@ def write(
     return lambda handle: Endpoint("POST", path, handle, roles, status, key, edits, refusals, check)
 
 
-def _refused(error: Exception, ask: Ask, scope: Scope) -> Answer[Any]:
-    """Say what went wrong; what nobody foresaw goes to the log in full."""
-    trace_id = str(scope.get("state", {}).get("request_id", ""))
-    refused = refusal_of(error, trace_id)
+def told_of(error: Exception, ask: Ask) -> tuple[Refusal, dict[str, int]]:
+    """Say what went wrong, and up to where it is recorded; what nobody foresaw goes to the log in full."""
+    refused = refusal_of(error, ask.trace_id)
     if isinstance(refused, InternalFault):
-        log.error("internal_fault", method=ask.method, path=ask.path, request_id=trace_id, exc_info=error)
-    more = {} if ask.position is None else {"position": ask.position}
-    return problem_answer(refused, **more)
+        log.error("internal_fault", method=ask.method, path=ask.path, request_id=ask.trace_id, exc_info=error)
+    return refused, {} if ask.position is None else {"position": ask.position}

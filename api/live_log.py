@@ -20,6 +20,8 @@ FRAMES = 256
 """Frames that are kept for those who are a little late or come back: 25 seconds or more."""
 FRAME_BYTES = 4_000_000
 """What they may weigh together."""
+TOGETHER = 100
+"""How many viewers are woken at a time: a few milliseconds' work."""
 NEWS = 10_000
 """Pieces of news that are kept; who misses more starts again."""
 
@@ -90,7 +92,8 @@ class FrameLog:
         self._news: deque[tuple[int, Part]] = deque()
         self._news_lost = 0
         self._complete_from = position
-        self._grown = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._waking: deque[asyncio.Future[None]] = deque()
 
     def append(self, position: int, told: Sequence[Told]) -> None:
         """Tell everybody."""
@@ -111,7 +114,9 @@ class FrameLog:
     async def grown(self, number: int) -> None:
         """Wait for a frame after ``number``, or for the end."""
         while self.number <= number and not self.closed:
-            await self._grown.wait()
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn
 
     def after(self, number: int) -> bytes | None:
         """Return what was told after a frame; None when part of that is gone."""
@@ -142,5 +147,17 @@ class FrameLog:
             self._news_lost = self._news.popleft()[0]
 
     def _wake(self) -> None:
-        self._grown.set()
-        self._grown = asyncio.Event()
+        """Wake who waits, so many at a time: orders get their turn in between, however many watch."""
+        idle = not self._waking
+        self._waking.extend(self._waiting)
+        self._waiting.clear()
+        if idle:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for _ in range(min(TOGETHER, len(self._waking))):
+            turn = self._waking.popleft()
+            if not turn.done():  # The viewer may have gone meanwhile.
+                turn.set_result(None)
+        if self._waking:
+            self._waking[0].get_loop().call_soon(self._wake_some)

@@ -98,7 +98,7 @@ def _roles(endpoint: Endpoint) -> str:
 
 def _tag(path: str) -> str:
     parts = path.strip("/").split("/")
-    return parts[1] if parts[0] == "v1" else parts[0]
+    return (parts[1] if parts[0] == "v1" else parts[0]).partition(":")[0]
 
 
 def _ref(kind: type[Struct]) -> dict[str, str]:

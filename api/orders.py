@@ -28,6 +28,12 @@ UNSERVED = (
 @write("/v1/orders", roles=access.BUYING, status=201, key=Key.REQUIRED, refusals=UNSERVED)
 async def place_order(ask: Ask, body: bodies.PlaceOrderBody) -> Answer[OrderView]:
     """Reserve everything that is asked for, or refuse all of it. The price holds until ``hold_expires_at``."""
+    view = await place(ask, body)
+    return answer(view, status=201, version=view.version, location=f"/v1/orders/{view.order_id}")
+
+
+async def place(ask: Ask, body: bodies.PlaceOrderBody) -> OrderView:
+    """Place an order and return it."""
     buyer_id = access.buyer_of(ask.principal, body.buyer_id)
     if buyer_id is None:
         raise Invalid("buyer_id", "is needed: say for whom you order")
@@ -35,8 +41,7 @@ async def place_order(ask: Ask, body: bodies.PlaceOrderBody) -> Answer[OrderView
     placing = c.PlaceOrder(idempotency.new_id("order", ask.now), body.stream_id, buyer_id, lines)
     verdict = await ask.ring(placing)
     placed = await ask.told(verdict, told(verdict, "order"))
-    view = order_view(placed.id, placed.state, placed.version, verdict.position)
-    return answer(view, status=201, version=placed.version, location=f"/v1/orders/{placed.id}")
+    return order_view(placed.id, placed.state, placed.version, verdict.position)
 
 
 async def _edit(ask: Ask, command: Any) -> Answer[OrderView]:

@@ -1,9 +1,9 @@
 """What clients are told: states and rows as answers. Money is an amount with its currency, times are in UTC."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from application.tickets import Verdict
 from domain.listing.offer import Component, Discount, Phase, Window
@@ -248,6 +248,24 @@ class OrderView(Struct, frozen=True):
     refusal: OrderRefusalView | None
     version: int
     position: int
+
+
+class OrderAnswerView(Struct, frozen=True):
+    """What became of one order of several, as it would have been answered alone: an order or a problem."""
+
+    status: int
+    replayed: bool
+    """Whether this is the first answer given again."""
+    order: OrderView | None
+    problem: Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/Problem"})] | None
+
+
+class OrderAnswersView(Struct, frozen=True):
+    """One answer an order, in the order they were asked for."""
+
+    answers: list[OrderAnswerView]
+    position: int
+    """From here on the journal knows of all of them."""
 
 
 def order_view(order_id: str, order: Order, version: int, position: int, *, pending: bool = False) -> OrderView:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -363,3 +364,25 @@ async def test_the_server_sends_its_viewers_away_when_it_stops(house: Theatre) -
     await house.hub.close()
     await watcher.ended()
     assert house.hub.viewers == 0
+
+
+async def test_a_crowd_is_told_in_turns() -> None:
+    """Between some viewers and the next others get their turn; everybody is told, and who has left is passed over."""
+    together, log = live_log.TOGETHER, live_log.FrameLog(0)
+    told, turns = list[int](), list[int]()
+
+    async def viewer(number: int) -> None:
+        await log.grown(0)
+        told.append(number)
+
+    watching = [asyncio.create_task(viewer(number)) for number in range(3 * together)]
+    await asyncio.sleep(0)
+    watching[0].cancel()
+    log.append(1, [live_log.Told("tick", {})])
+    log.append(2, [live_log.Told("tick", {})])
+    while len(told) < 3 * together - 1:
+        await asyncio.sleep(0)
+        turns.append(len(told))
+    assert told == list(range(1, 3 * together))
+    assert max(after - before for before, after in pairwise([0, *turns])) <= together
+    assert len(turns) >= 3
