@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from io import TextIOWrapper
 from typing import Any
 
 import click as plain_click
@@ -64,6 +65,7 @@ for _command in (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    _write_what_can_be_written()
     try:
         outcome: Any = cli.main(arguments, prog_name="livetill", standalone_mode=False)
         sys.stdout.flush()
@@ -81,6 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(error)
         return 1
     return outcome if isinstance(outcome, int) else 0
+
+
+def _write_what_can_be_written() -> None:
+    """Put a question mark for what standard output cannot encode; standard error does so by itself."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _nobody_listens() -> int:

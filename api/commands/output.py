@@ -32,8 +32,9 @@ def plain(value: Any) -> Any:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(plain(document), indent=2, ensure_ascii=False))
+    """Print one JSON document; with escapes where the output does not take every character."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(json.dumps(plain(document), indent=2, ensure_ascii=not unicode))
 
 
 def say(line: str) -> None:

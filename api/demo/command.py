@@ -1,7 +1,6 @@
 """The command ``livetill demo``. What it needs is imported when it runs, so that the command line starts fast."""
 
 import re
-import signal
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -55,11 +54,4 @@ def demo(
     """
     from api.demo import run
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
     sys.exit(run.demo(run.Wishes(orders or run.SLICE, speed, stock_share, port, leaves, as_json)))
-
-
-def _leave(number: int, _frame: object) -> None:
-    """End in good order when told to: what was started is stopped on the way out."""
-    sys.exit(128 + number)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,10 +13,11 @@ from attrs import frozen
 from rich.console import Console
 
 from api.demo.closing import close_books
+from api.demo.leaving import Leaving
 from api.demo.pace import Pace
 from api.demo.plan import Show, plan
 from api.demo.report import Report
-from api.demo.rows import read_orders
+from api.demo.rows import Orders, read_orders
 from api.demo.screen import Screen
 from api.demo.server import Server
 from api.demo.shop import connected
@@ -48,17 +50,29 @@ def demo(wishes: Wishes) -> int:
     screen = Screen(Console(stderr=wishes.as_json))
     orders = read_orders(wishes.orders)
     shows = plan(orders.rows)
-    with Server(wishes.port) as server:
+    leaving = Leaving()
+    report = asyncio.run(_run(orders, shows, wishes, screen, leaving))
+    if report is None:
+        leaving.leave()
+    return 0 if report.verified and report.agrees else 1
+
+
+async def _run(
+    orders: Orders, shows: Sequence[Show], wishes: Wishes, screen: Screen, leaving: Leaving
+) -> Report | None:
+    """Sell in a shop of our own, from its start to its end, and clear it away; None when a signal ended it."""
+    with leaving, Server(wishes.port) as server:
         screen.say(f"Open {server.url}/ to watch; the shop is starting.")
         with screen.waiting("Starting a shop"):
-            server.start()
-        tally, closing = asyncio.run(_played(shows, wishes, server, screen))
+            await server.start()
+        tally, closing = await _played(shows, wishes, server, screen)
         with screen.waiting("Verifying journal and read models"):
-            report = Report(orders, tally, closing, server.verify())
+            report = Report(orders, tally, closing, await server.verify())
         _tell(report, wishes, screen)
         if not wishes.leaves:
-            _stay(server, screen)
-    return 0 if report.verified and report.agrees else 1
+            await _stay(server, screen, leaving)
+        return report
+    return None
 
 
 async def _played(shows: Sequence[Show], wishes: Wishes, server: Server, screen: Screen) -> tuple[Tally, Closing]:
@@ -92,11 +106,13 @@ def _tell(report: Report, wishes: Wishes, screen: Screen) -> None:
         report.show(screen.console)
 
 
-def _stay(server: Server, screen: Screen) -> None:
+async def _stay(server: Server, screen: Screen, leaving: Leaving) -> None:
     """Keep the pages up until Ctrl-C."""
     screen.say(f"The pages stay up at {server.url}/ until you press Ctrl-C; then the demo's data go.")
     screen.say(f"A token for the API: livetill token --role auditor --data-dir {server.data_dir}")
     try:
-        server.wait()
-    except KeyboardInterrupt:
+        await server.wait()
+    except asyncio.CancelledError:
+        if leaving.told is not signal.SIGINT:
+            raise
         screen.say("Stopped.")

@@ -3,6 +3,7 @@
 Every run starts with an empty journal, so a second run shows the same as the first.
 """
 
+import asyncio
 import os
 import shutil
 import signal
@@ -81,8 +82,19 @@ class Server:
         with bound(HOST, self.port) as listening:
             self.port = listening.getsockname()[1]
 
-    def start(self) -> None:
-        """Start selling; ``DemoError`` when the shop does not get ready.
+    async def start(self) -> None:
+        """Start selling; ``DemoError`` when the shop does not get ready."""
+        self._launch()
+        deadline = time.monotonic() + START_SECONDS
+        while not await self._ready():
+            if self._process is None or self._process.poll() is not None:
+                raise DemoError(f"the shop did not start: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise DemoError(f"the shop was not ready within {START_SECONDS} s: {self._last_words()}")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _launch(self) -> None:
+        """Start the process.
 
         It has a session of its own: Ctrl-C reaches the demo, which then stops the shop in good order.
         """
@@ -95,20 +107,11 @@ class Server:
                 env=_environment(),
                 start_new_session=True,
             )
-        self._await_ready()
 
-    def _await_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not self._ready():
-            if self._process is None or self._process.poll() is not None:
-                raise DemoError(f"the shop did not start: {self._last_words()}")
-            if time.monotonic() > deadline:
-                raise DemoError(f"the shop was not ready within {START_SECONDS} s: {self._last_words()}")
-            time.sleep(LOOK_SECONDS)
-
-    def _ready(self) -> bool:
+    async def _ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5, verify=False).is_success  # noqa: S501 - no TLS here
+            async with httpx.AsyncClient(timeout=5, verify=False) as client:  # noqa: S501 - no TLS here
+                return (await client.get(f"{self.url}/health/ready")).is_success
         except httpx.HTTPError:
             return False
 
@@ -116,25 +119,30 @@ class Server:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1].strip().removeprefix("livetill: ") if lines else "it said nothing"
 
-    def verify(self) -> bool:
+    async def verify(self) -> bool:
         """Have the journal and the read models checked; whether all is well."""
-        checked = subprocess.run(  # noqa: S603 - ourselves
-            [*LIVETILL, "verify", "--json", "--data-dir", str(self.data_dir)],
+        checking = await asyncio.create_subprocess_exec(
+            *(*LIVETILL, "verify", "--json", "--data-dir", str(self.data_dir)),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             env=_environment(),
-            check=False,
+            start_new_session=True,
         )
-        return checked.returncode == 0
+        try:
+            return await checking.wait() == 0
+        except asyncio.CancelledError:
+            os.killpg(checking.pid, signal.SIGKILL)
+            raise
 
-    def wait(self) -> None:
+    async def wait(self) -> None:
         """Stay until the shop ends by itself, which it should not."""
-        if self._process is not None:
-            self._process.wait()
-            raise DemoError(f"the shop has stopped: {self._last_words()}")
+        while self._process is not None and self._process.poll() is None:  # noqa: ASYNC110 - a process, no event
+            await asyncio.sleep(LOOK_SECONDS)
+        raise DemoError(f"the shop has stopped: {self._last_words()}")
 
     def stop(self) -> None:
-        """Stop it and take its data away."""
+        """Stop it and take its data away. Nothing waits here for the event loop, so no signal can come in between."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:

@@ -2,8 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from adapters.journal_postgres import PostgresJournal
 from adapters.wire import JsonWire
+from api.commands.output import print_json
 from api.commands.replay import _flat
 from api.commands.troubles import CommandError
 from api.commands.verify import _replay_elsewhere
@@ -24,8 +27,8 @@ from tests.stories.shopfront import livetill
 def ask(shop_url: str, tmp_path: Path) -> Any:
     """Run a command on the evening's database."""
 
-    def run(*arguments: str) -> Any:
-        return livetill(*arguments, "--database-url", shop_url, "--data-dir", str(tmp_path))
+    def run(*arguments: str, env: Mapping[str, str] | None = None) -> Any:
+        return livetill(*arguments, "--database-url", shop_url, "--data-dir", str(tmp_path), env=env)
 
     return run
 
@@ -147,6 +150,24 @@ def test_replay_prints_the_fields_of_whatever_it_is_asked_for(ask: Any, shop_url
     fields = fields_of(ask("replay", f"--{kind}", found[0]).stdout)
     assert {re.split(r"[.\[]", name)[0] for name in fields} == set(state)
     assert not {"True", "False", "None"} & set(fields.values())
+
+
+def test_programs_get_json_in_any_encoding(ask: Any) -> None:
+    """What the terminal cannot show is escaped, as JSON may be: nothing is lost."""
+    expected = document(ask("replay", "--stream", STREAM, "--json"))
+    narrow = ask("replay", "--stream", STREAM, "--json", env={"PYTHONIOENCODING": "ascii"})
+    assert document(narrow) == expected
+
+
+def test_json_is_escaped_where_it_has_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A title in any script arrives whole; where the terminal knows the characters they stand as they are."""
+    for encoding, shown in (("ascii", "\\u20ac \\ud83e\\udde3"), ("utf-8", "€ 🧣")):
+        written = BytesIO()
+        monkeypatch.setattr(sys, "stdout", TextIOWrapper(written, encoding=encoding))
+        print_json({"title": "€ 🧣"})
+        sys.stdout.flush()
+        assert shown in written.getvalue().decode(encoding)
+        assert json.loads(written.getvalue()) == {"title": "€ 🧣"}
 
 
 def test_long_collections_are_told_by_their_size() -> None:

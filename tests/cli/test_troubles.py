@@ -168,6 +168,16 @@ def test_a_reader_that_has_gone_is_no_error_to_speak_of() -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_our_characters_is_no_trouble(encoding: str) -> None:
+    """What it cannot show is a question mark; all else can be read."""
+    narrow = {"PYTHONIOENCODING": encoding, "COLUMNS": "80"}
+    for command in (("--help",), ("replay", "--help"), ("demo", "--help")):
+        done = livetill(*command, env=narrow)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "livetill replay --as-of 2026-03-07T20:15:00Z" in done.stdout or command != ("--help",)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -8,9 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +126,6 @@ def test_a_file_without_a_sale_is_a_short_demo(tmp_path: Path) -> None:
     document = played(written(tmp_path / "orders.csv", []))
     assert (document["shows"], document["orders_placed"], document["gmv_minor"]) == (0, 0, 0)
     assert document["verified"]
-
-
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    """A place for temporary files that the embedded servers' user can enter."""
-    with tempfile.TemporaryDirectory(prefix="livetill-") as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
 
 
 def test_the_pages_stay_up_until_ctrl_c_and_then_nothing_is_left(tmp_path: Path, scratch: Path) -> None:
