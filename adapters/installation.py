@@ -1,7 +1,8 @@
 """Puts the journal into a database, and refuses to start on one that cannot keep its promises.
 
-``install`` is for whoever may create roles and schemas, and can be repeated at any time; ``check`` runs at every start,
-as the role that the program acts as. Both are synchronous: they run before the event loop, or in a thread of it.
+``install`` is for whoever may create roles and schemas, and can be repeated at any time: it also completes what a
+restored dump came without. ``check`` runs at every start, as the role that the program acts as. Both are synchronous:
+they run before the event loop, or in a thread of it.
 """
 
 from collections.abc import Iterator
@@ -21,16 +22,24 @@ AUDITOR_ROLE = "livetill_auditor"
 SCRIPTS = ("journal.sql",)
 """Script number n (from 0) brings the schema from version n to n + 1. One that was released never changes."""
 SCHEMA_VERSION = len(SCRIPTS)
+_RIGHTS = "journal_rights.sql"
+"""What is put right at every installation: owners, guards, privileges."""
 
 _OLDEST_SERVER = 16
 _INSTALLING = 7_431_984_001
 """Key of the advisory lock under which one process at a time installs."""
 _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 _NO_JOURNAL = "The database holds no journal: install it with a user that may create roles and schemas"
+_WHOLE = "restore a whole backup"
+_GUARDED = "Others than journal.append could change {}: install again to put its trigger back"
 
 
 class InstallationError(Exception):
     """The database cannot be used as it is; one line for each reason, saying what to do."""
+
+
+class NotAllowedError(InstallationError):
+    """The database's user may not install."""
 
 
 def app_conninfo(url: str, **settings: str | float) -> str:
@@ -41,14 +50,18 @@ def app_conninfo(url: str, **settings: str | float) -> str:
     return make_conninfo("", **known, options=" ".join(options).strip())
 
 
-def install(url: str) -> None:
-    """Create or upgrade the journal; does nothing when it is up to date. Two processes may do it at once."""
+def install(url: str) -> tuple[str, ...]:
+    """Create, upgrade or complete the journal; changes nothing when all is well. Two processes may do it at once.
+
+    Returns what was mended that somebody should know of, a line each.
+    """
     with _connection(url) as connection:
         _raise_if_any(_server_findings(_server(connection)))
         try:
-            _upgrade(connection)
+            return _upgrade(connection)
         except psycopg.Error as error:
-            raise InstallationError(f"The journal could not be installed: {one_line(error)}") from error
+            kind = NotAllowedError if isinstance(error, psycopg.errors.InsufficientPrivilege) else InstallationError
+            raise kind(f"The journal could not be installed: {one_line(error)}") from error
 
 
 def one_line(error: psycopg.Error) -> str:
@@ -61,10 +74,11 @@ def check(url: str) -> None:
     """Raise ``InstallationError`` unless the database keeps what is written and the program may use it."""
     with _connection(url) as connection:
         findings = _server_findings(_server(connection))
+        _raise_if_any(_role_findings(connection))
     with _connection(app_conninfo(url)) as connection:
         # Settings may differ by user: those of the role we act as are the ones that count.
         findings += _durability_findings(connection)
-        findings += _schema_findings(connection) or _privilege_findings(connection)
+        findings += _schema_findings(connection) or _privilege_findings(connection) or _head_findings(connection)
     _raise_if_any(findings)
 
 
@@ -94,6 +108,20 @@ def _server_findings(server: _Server) -> list[str]:
     return findings
 
 
+def _role_findings(connection: psycopg.Connection[Any]) -> list[str]:
+    """What keeps the database's user from acting as the program."""
+    if not _scalar(connection, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", APP_ROLE):
+        if _scalar(connection, "SELECT to_regnamespace('journal') IS NULL"):
+            return [_NO_JOURNAL]
+        return [
+            f"The server has no role {APP_ROLE}, a restored dump brings none: install again to complete the journal"
+        ]
+    if not _scalar(connection, "SELECT pg_has_role(current_user, %s, 'SET')", APP_ROLE):
+        user = _scalar(connection, "SELECT quote_ident(current_user)")
+        return [f"The database user {user} may not act as {APP_ROLE}: GRANT {APP_ROLE} TO {user}"]
+    return []
+
+
 def _durability_findings(connection: psycopg.Connection[Any]) -> list[str]:
     return [
         f"{name} is off, a crash would lose what was acknowledged: turn it on in the server's configuration"
@@ -121,38 +149,84 @@ def _schema_findings(connection: psycopg.Connection[Any]) -> list[str]:
 def _privilege_findings(connection: psycopg.Connection[Any]) -> list[str]:
     """What the role lacks of its privileges, and what it has too much: it must not get around ``append``."""
     wanted = {
-        "read journal.record": "has_table_privilege('journal.record', 'SELECT')",
-        "read journal.head": "has_table_privilege('journal.head', 'SELECT')",
+        "read journal.record": "has_table_privilege(to_regclass('journal.record'), 'SELECT')",
+        "read journal.head": "has_table_privilege(to_regclass('journal.head'), 'SELECT')",
         "call journal.append": "(SELECT bool_and(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p"
         " WHERE p.pronamespace = 'journal'::regnamespace AND p.proname IN ('append', 'hold'))",
-        "create tables in schema views": "has_schema_privilege('views', 'CREATE')",
+        "create tables in schema views": "has_schema_privilege(to_regnamespace('views'), 'CREATE')",
     }
     lacking = [name for name, condition in wanted.items() if not _scalar(connection, f"SELECT {condition}")]
-    findings = [f"{APP_ROLE} may not {name}: grant it back" for name in lacking]
-    if _scalar(connection, "SELECT has_table_privilege('journal.record', 'INSERT, UPDATE, DELETE, TRUNCATE')"):
+    findings = [f"{APP_ROLE} may not {name}: install again, or grant it back" for name in lacking]
+    too_much = "has_table_privilege(to_regclass('journal.record'), 'INSERT, UPDATE, DELETE, TRUNCATE')"
+    if _scalar(connection, f"SELECT {too_much}"):
         findings.append(f"{APP_ROLE} may write to journal.record directly: revoke all but SELECT")
-    return findings
+    guard = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled = 'A')"
+    tables = ("journal.record", "journal.head", "journal.meta")
+    return findings + [_GUARDED.format(table) for table in tables if not _scalar(connection, guard, table)]
 
 
-def _upgrade(connection: psycopg.Connection[Any]) -> None:
+def _head_findings(connection: psycopg.Connection[Any]) -> list[str]:
+    """Whether the head is the last record's position: the next append takes the position after the head."""
+    head, last = _head_and_last(connection)
+    if head < last:
+        found = f"journal.head says {head} and the last record is {last}, as after a restore of the records alone"
+        return [f"{found}: install again to put the head right"]
+    if head > last:
+        return [f"journal.head says {head} and the last record is {last}, the records between are lost: {_WHOLE}"]
+    return []
+
+
+def _upgrade(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_INSTALLING,))
         version = _schema_version(connection)
         if version > SCHEMA_VERSION:
             raise InstallationError(_too_new(version))
-        if version == SCHEMA_VERSION:
-            return
         for role in (OWNER_ROLE, APP_ROLE, AUDITOR_ROLE):
             _ensure_role(connection, role)
-        for script in SCRIPTS[version:]:
+        for script in (*SCRIPTS[version:], _RIGHTS):
             connection.execute(_script(script))
+        return _mend_head(connection)
+
+
+def _mend_head(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """Put a head that is behind its records where they end; it is derived from them as long as none is missing."""
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER_ROLE)))
+    connection.execute(
+        "INSERT INTO journal.head (position, recorded_at) VALUES (0, '-infinity') ON CONFLICT DO NOTHING"
+    )
+    connection.execute("SELECT FROM journal.head FOR UPDATE")  # No append from here to the commit.
+    head, last = _head_and_last(connection)
+    if head >= last:
+        return ()
+    missing = last - _scalar(connection, "SELECT count(*) FROM journal.record WHERE position > 0")
+    if missing:
+        raise InstallationError(f"journal.head says {head}, and of {last} records {missing} are missing: {_WHOLE}")
+    connection.execute(
+        "UPDATE journal.head SET position = r.position, recorded_at = greatest(head.recorded_at, r.recorded_at)"
+        " FROM journal.record r WHERE r.position = %s",
+        (last,),
+    )
+    return (f"journal.head said {head} and now says {last}: there are {last} records and none is missing",)
+
+
+def _head_and_last(connection: psycopg.Connection[Any]) -> tuple[int, int]:
+    """Return what the head says and the last record's position, as of one moment; the shop may be selling."""
+    question = """SELECT coalesce((SELECT position FROM journal.head), 0),
+                         coalesce((SELECT max(position) FROM journal.record), 0)"""
+    row = connection.execute(question).fetchone()
+    assert row is not None
+    return row[0], row[1]
 
 
 def _schema_version(connection: psycopg.Connection[Any]) -> int:
     """Return the version of the schema; 0 when there is none."""
     if _scalar(connection, "SELECT to_regnamespace('journal') IS NULL"):
         return 0
-    return int(_scalar(connection, "SELECT schema_version FROM journal.meta"))
+    version = _scalar(connection, "SELECT max(schema_version) FROM journal.meta")
+    if version is None:
+        raise InstallationError(f"journal.meta is empty, as after a restore of the schema without its data: {_WHOLE}")
+    return int(version)
 
 
 def _ensure_role(connection: psycopg.Connection[Any], role: str) -> None:
@@ -183,18 +257,10 @@ def _connection(url: str) -> Iterator[psycopg.Connection[Any]]:
     try:
         connection = psycopg.connect(url, autocommit=True, client_encoding="utf8")
     except psycopg.Error as error:
-        raise InstallationError(_unreachable(error)) from error
+        reason = f"The database cannot be reached, check its address and that it runs: {one_line(error)}"
+        raise InstallationError(reason) from error
     with connection:
         yield connection
-
-
-def _unreachable(error: psycopg.Error) -> str:
-    message = one_line(error)
-    if f'role "{APP_ROLE}" does not exist' in message:
-        return _NO_JOURNAL
-    if f'permission denied to set role "{APP_ROLE}"' in message:
-        return f"The database user may not act as {APP_ROLE}: GRANT {APP_ROLE} TO that user"
-    return f"The database cannot be reached, check its address and that it runs: {message}"
 
 
 def _too_new(version: int) -> str:

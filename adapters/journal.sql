@@ -1,4 +1,4 @@
--- The journal: schema version 1. Run once by adapters/installation.py, in one transaction.
+-- The journal: schema version 1. Run once by adapters/installation.py, in one transaction with journal_rights.sql.
 --
 -- What the database itself guarantees, whatever the program does:
 --   * positions are dense and in commit order: they come from the one row of `head`, whose lock lasts to the commit;
@@ -47,17 +47,7 @@ BEGIN
 END
 $$;
 
--- Per statement: costs an INSERT nothing, and refuses also what would match no row.
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON journal.record
-    FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse();
-CREATE TRIGGER never_removed BEFORE DELETE OR TRUNCATE ON journal.head
-    FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse();
-CREATE TRIGGER never_removed BEFORE DELETE OR TRUNCATE ON journal.meta
-    FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse();
--- ALWAYS: session_replication_role = replica must not open a back door.
-ALTER TABLE journal.record ENABLE ALWAYS TRIGGER append_only;
-ALTER TABLE journal.head ENABLE ALWAYS TRIGGER never_removed;
-ALTER TABLE journal.meta ENABLE ALWAYS TRIGGER never_removed;
+-- The triggers that call it, and who may do what, are in journal_rights.sql.
 
 -- Appending -----------------------------------------------------------------------------------------------------------
 
@@ -164,18 +154,6 @@ CREATE VIEW journal.stored_events AS
 SELECT history_id AS originator_id, version AS originator_version, topic, state, position AS notification_id
 FROM journal.record;
 
--- Who may do what -----------------------------------------------------------------------------------------------------
-
-REVOKE ALL ON FUNCTION journal.hold, journal.append FROM PUBLIC;
-GRANT USAGE ON SCHEMA journal TO livetill_app, livetill_auditor;
-GRANT SELECT ON journal.record, journal.readable, journal.stored_events, journal.head, journal.meta
-    TO livetill_app, livetill_auditor;
-GRANT EXECUTE ON FUNCTION journal.hold, journal.append TO livetill_app;
-
 INSERT INTO journal.meta (schema_version) VALUES (1);
-
-SET LOCAL ROLE livetill_app;
-GRANT USAGE ON SCHEMA views TO livetill_auditor;
-ALTER DEFAULT PRIVILEGES IN SCHEMA views GRANT SELECT ON TABLES TO livetill_auditor;
 
 RESET ROLE;

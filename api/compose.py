@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -19,7 +20,7 @@ from adapters.announce import LocalAnnouncer, NatsAnnouncer, Paced
 from adapters.clocks import SystemClock
 from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, EmbeddedServer, supervise
 from adapters.inspection import Inspected, embedded_nats_url, inspect_database, inspect_nats
-from adapters.installation import InstallationError, check, install
+from adapters.installation import InstallationError, NotAllowedError, check, install
 from adapters.journal_postgres import PostgresJournal
 from adapters.journal_recent import RecentJournal
 from adapters.leadership import PostgresLeadership
@@ -56,7 +57,7 @@ paced = partial(Paced, seconds=FOLLOW_SECONDS)
 
 __all__ = [
     "TROUBLES", "NoJournalError", "Opened", "Usage", "composed", "database", "existing_database", "follower_on",
-    "install_journal", "look_at_database", "look_at_nats", "memory_gb", "opened", "till_on",
+    "install_journal", "look_at_database", "look_at_nats", "memory_gb", "opened", "postgres_programs", "till_on",
 ]  # fmt: skip
 
 
@@ -75,8 +76,13 @@ def _prepare(url: str) -> None:
     """Install the journal where that is ours to do; what is there must be right in any case."""
     try:
         check(url)
-    except InstallationError:
-        install(url)
+    except InstallationError as found:
+        try:
+            mended = install(url)
+        except NotAllowedError:
+            raise found from None  # Installing is not for the servers' user: what is to be done is what was found.
+        for line in mended:
+            log.warning("%s", line)
         check(url)
 
 
@@ -167,10 +173,19 @@ async def existing_database(settings: Settings) -> AsyncIterator[str]:
         yield url
 
 
-def install_journal(url: str) -> None:
-    """Create or upgrade the journal, as a user who may create roles and schemas, and check it."""
-    install(url)
+def postgres_programs(settings: Settings) -> Path:
+    """Return the directory of ``psql``, ``pg_dump`` and the others that come along."""
+    return EmbeddedPostgres(settings.data_dir / "postgres").bin("psql").parent
+
+
+def install_journal(url: str) -> tuple[str, ...]:
+    """Create, upgrade or complete the journal, as a user who may create roles and schemas, and check it.
+
+    Returns what was mended, a line each.
+    """
+    mended = install(url)
     check(url)
+    return mended
 
 
 def look_at_database(url: str) -> Inspected:

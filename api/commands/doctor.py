@@ -95,12 +95,21 @@ def _look_at_secrets(report: Report, chosen: "Settings") -> None:
 
 
 async def _look_at_servers(report: Report, chosen: "Settings") -> None:
-    from api.compose import NoJournalError, existing_database, look_at_database, look_at_nats, opened
+    from api.compose import (
+        NoJournalError,
+        existing_database,
+        look_at_database,
+        look_at_nats,
+        opened,
+        postgres_programs,
+    )
 
     try:
         async with existing_database(chosen) as url:
             inspected = await asyncio.to_thread(look_at_database, url)
             report.note("postgresql", **inspected.facts)
+            if chosen.database_url is None:
+                report.note("postgresql", address=url, programs=str(postgres_programs(chosen)))
             report.problems += inspected.findings
             if not inspected.findings:
                 async with opened(chosen) as parts:

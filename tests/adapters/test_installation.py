@@ -194,7 +194,7 @@ def test_privileges_that_were_changed_are_told(installed_url: str, statement: st
 def test_a_user_that_may_not_act_as_the_program_is_refused(installed_url: str) -> None:
     """The line says which grant is missing."""
     with login(installed_url, "stranger") as url:
-        assert "GRANT livetill_app" in reason(url)
+        assert reason(url) == "The database user stranger may not act as livetill_app: GRANT livetill_app TO stranger"
 
 
 def test_a_user_with_nothing_but_the_role_is_enough(installed_url: str) -> None:

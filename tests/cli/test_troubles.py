@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from api.cli import main
+from tests.adapters.test_installation import login
 from tests.stories.shopfront import environment, free_port, livetill
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -68,6 +69,15 @@ def test_a_database_of_a_newer_livetill_is_left_alone(database_url: str, tmp_pat
         said = line_of(livetill(*command, *place, "--database-url", database_url))
         assert "newer than" in said
         assert "start a newer livetill" in said
+
+
+def test_a_user_without_the_grant_is_told_which(database_url: str, tmp_path: Path) -> None:
+    """Not that it may not install, which is not its business."""
+    assert livetill("install", "--database-url", database_url).returncode == 0
+    with login(database_url, "shop_of_nobody") as url:
+        for command in (("verify",), ("serve", "--port", "0")):
+            said = line_of(livetill(*command, *at(tmp_path), "--database-url", url))
+            assert said.endswith("may not act as livetill_app: GRANT livetill_app TO shop_of_nobody")
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
