@@ -2,8 +2,9 @@
 
 A server as anybody starts it (tokens, idempotency, followers, reactions, messages, metrics), the crowd in a process of
 its own, and pgbench on the same PostgreSQL before and after. First the crowd orders as fast as it is answered; then
-half that rate is due at random instants, whatever the answers do, and every order is timed from when it was due. With
-viewers there are two more rounds while they watch: a calm one, for how old their stock is, and one as fast as it goes.
+half that rate is due at random instants, whatever the answers do, and every order is timed from when it was due. Then a
+shop front sends 50 orders a request. With viewers there are two more rounds while they watch: a calm one, for how old
+their stock is, and one as fast as it goes.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from api.services import Settings
 CONNECTIONS: Final = 64
 OPEN_CONNECTIONS: Final = 512
 """In an open loop an order needs a connection however many are waiting."""
+BATCH, BATCH_CONNECTIONS = 50, 16
+"""A shop front that orders for its buyers: several orders a request."""
 CALM_RATE: Final = 500.0
 """Orders a second that viewers watch."""
 WARM_UP_SECONDS: Final = 3.0
@@ -48,6 +51,7 @@ async def hot_listing(seconds: float, *, listings: int = 1, viewers: int = 0) ->
             hot_row = {name: max(before[name], after[name]) for name in before}
             measured.compare("hot-row", hot_row)
             measured.ratio("hot_row", measured.figures["orders_per_s"], hot_row["orders_per_s"])
+            measured.ratio("hot_row_batched", measured.figures["batched_orders_per_s"], hot_row["orders_per_s"])
             await asyncio.to_thread(_verify, settings, measured)
     return measured
 
@@ -77,6 +81,7 @@ class _Bench:
         async with opened(self._settings) as parts:
             rate = await self._throughput(plan, parts)
             await self._latency(evolve(plan, name="open", rate=rate / 2, connections=OPEN_CONNECTIONS))
+            await self._batches(evolve(plan, name="front", batch=BATCH, connections=BATCH_CONNECTIONS))
             if viewers:
                 await self._audience(plan, parts, viewers, rate)
             await self._check(parts)
@@ -104,6 +109,10 @@ class _Bench:
             "p999_ms": told.p999_ms,
             "worst_ms": told.worst_ms,
         }
+
+    async def _batches(self, plan: Plan) -> None:
+        told = await self._crowd(plan)
+        self._measured.figures["batched_orders_per_s"] = told.acknowledged / told.seconds
 
     async def _audience(self, plan: Plan, parts: Opened, viewers: int, rate: float) -> None:
         """Sell calmly while everybody watches, then as fast as it goes."""

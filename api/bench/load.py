@@ -12,12 +12,14 @@ Bare sockets and httptools, for a client that costs more than the server would m
 
 import asyncio
 import random
+import re
 import sys
 import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from functools import partial
+from itertools import count, cycle, islice
 from typing import Any, Final
 
 import httptools
@@ -28,6 +30,9 @@ from attrs import Factory, define, frozen
 from api.auth import issue
 
 PERCENT: Final = 100
+CREATED: Final = 201
+_EACH_STATUS: Final = re.compile(rb'\{"status":(\d+),"replayed"')
+"""Where an answer to several orders says what became of each."""
 TOKEN_SECONDS: Final = 7_200
 GRACE_SECONDS: Final = 30.0
 """How long answers are waited for after the last order."""
@@ -49,6 +54,8 @@ class Plan:
     connections: int = 64
     rate: float = 0.0
     """Orders a second of an open loop; 0 for a closed one."""
+    batch: int = 1
+    """Orders a request; of several, each request comes from a shop front that orders for its buyers."""
     buyers: int = 2_000
     name: str = "bench"
     """Goes into the keys, so that two crowds never share one."""
@@ -60,11 +67,11 @@ class Told:
 
     seconds: float = 0.0
     answered: dict[str, int] = Factory(dict)
-    """By status, everything."""
+    """Orders by status, everything."""
     acknowledged: int = 0
     """Orders taken while it was measured."""
     lost: int = 0
-    """Orders that no answer came to."""
+    """Requests that no answer came to."""
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     p999_ms: float = 0.0
@@ -78,6 +85,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, answered: "Callable[[_Connection, int], None]", lost: "Callable[[_Connection], None]") -> None:
         self._answered, self._lost = answered, lost
+        self.body = b""
         self._transport: Any = None
         self._parser = httptools.HttpResponseParser(self)
         self.due = 0.0
@@ -88,11 +96,15 @@ class _Connection(asyncio.Protocol):
 
     def order(self, request: bytes, due: float) -> None:
         """Send an order that was due at an instant."""
-        self.due, self.busy = due, True
+        self.due, self.busy, self.body = due, True, b""
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser: a part of the answer is there."""
+        self.body += body
 
     def on_message_complete(self) -> None:
         """Called by the parser: the answer is there."""
@@ -176,12 +188,14 @@ class Crowd:
 
     def _answered(self, connection: _Connection, status: int) -> None:
         now = self._clock()
-        self._statuses[status] += 1
+        each_status = _EACH_STATUS.findall(connection.body) if self._plan.batch > 1 else ()
+        statuses = Counter(map(int, each_status)) or Counter({status: self._plan.batch})
+        self._statuses.update(statuses)
         # Of an open loop what was due while it was measured counts; of a closed one what was answered then.
         at = connection.due if self._plan.rate else now
         if self._from <= at < self._until:
             self._latencies.append(now - connection.due)
-            self._acknowledged += status == 201  # noqa: PLR2004 - Created
+            self._acknowledged += statuses[CREATED]
         self._under_way -= 1
         self._idle.append(connection)
         if self._waiting:
@@ -196,7 +210,7 @@ class Crowd:
         self._quiet.set()
 
     def _told(self, used_seconds: float) -> Told:
-        sent = sum(self._statuses.values()) + self._lost
+        sent = sum(self._statuses.values()) + self._lost * self._plan.batch
         ordered = sorted(self._latencies)
         return Told(
             seconds=self._plan.seconds,
@@ -219,22 +233,33 @@ def percentile(ordered: "list[float]", percent: float) -> float:
 
 
 def _requests(plan: Plan) -> Iterator[bytes]:
-    """Write orders: by one buyer after the other, of one listing after the other, each under a key of its own."""
-    tokens = [issue("buyer", f"{plan.name}-{number}", TOKEN_SECONDS, plan.secret) for number in range(plan.buyers)]
-    bodies = [
-        msgspec.json.encode({"stream_id": plan.stream_id, "lines": [{"listing_id": each, "quantity": 1}]})
-        for each in plan.listing_ids
-    ]
-    heads = [
-        (
-            f"POST /v1/orders HTTP/1.1\r\nHost: {plan.host}:{plan.port}\r\nAuthorization: Bearer {token}\r\n"
-            "Content-Type: application/json\r\nIdempotency-Key: "
-        ).encode()
-        for token in tokens
-    ]
+    """Write requests: by one buyer after the other, of one listing after the other, each under a key of its own."""
+    lines = [msgspec.json.encode([{"listing_id": each, "quantity": 1}]) for each in plan.listing_ids]
+    buyers = [f"{plan.name}-{number}" for number in range(plan.buyers)]
+    if plan.batch > 1:
+        orders = map(partial(_order_of_several, plan), count(), cycle(buyers), cycle(lines))
+        head = _head(plan, "/v1/orders:batch", "client", "shop-front")
+        while True:
+            body = b'{"orders":[%b]}' % b",".join(islice(orders, plan.batch))
+            yield b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+    heads = [_head(plan, "/v1/orders", "buyer", buyer) + b"\r\nIdempotency-Key: " for buyer in buyers]
+    bodies = [b'{"stream_id":"%b","lines":%b}' % (plan.stream_id.encode(), each) for each in lines]
     tails = [b"\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body) for body in bodies]
     for number, (head, tail) in enumerate(zip(cycle(heads), cycle(tails), strict=False)):
         yield b"%b%b-%d%b" % (head, plan.name.encode(), number, tail)
+
+
+def _head(plan: Plan, path: str, role: str, subject: str) -> bytes:
+    token = issue(role, subject, TOKEN_SECONDS, plan.secret)
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {plan.host}:{plan.port}\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json"
+    ).encode()
+
+
+def _order_of_several(plan: Plan, number: int, buyer: str, lines: bytes) -> bytes:
+    named = (plan.name.encode(), number, plan.stream_id.encode(), buyer.encode(), lines)
+    return b'{"idempotency_key":"%b-%d","stream_id":"%b","buyer_id":"%b","lines":%b}' % named
 
 
 def main() -> None:
