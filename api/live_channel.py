@@ -193,7 +193,8 @@ class Channel:
         ticker = Ticker()
         self.totals.count(ticker, sales)
         self.remember(sales)
-        paid = {"units": ticker.paid_units, **money(ticker.paid_minor, self.currency)}
+        units = {"units": ticker.paid_units, "returned_units": ticker.returned_units}
+        paid = {**units, **money(ticker.paid_minor, self.currency)}
         figures = {name: getattr(ticker, name) for name in ("at", "orders", "units", "refused")}
         amount, totals = money(ticker.amount_minor, self.currency), self.totals.shape(self.currency)
         return {**figures, **amount, "paid": paid, "totals": totals}

@@ -31,6 +31,8 @@ class Ticker:
     amount_minor: int = 0
     refused: int = 0
     paid_units: int = 0
+    """Sold; what came back of them is told apart."""
+    returned_units: int = 0
     paid_minor: int = 0
     at: datetime | None = None
     """When the last of it was recorded."""
@@ -78,7 +80,7 @@ def count(into: Ticker, record: Record, event: Any) -> None:
             into.paid_units += event.quantity
             into.paid_minor += event.amount_minor
         case li.UnitsReturned():
-            into.paid_units -= event.quantity
+            into.returned_units += event.quantity
     into.at = record.recorded_at
 
 

@@ -81,4 +81,5 @@ def place_shape(rank: int, row: StandingRow, currency: str, listing: Mapping[str
     """Show a place on a board, with the name of what is ranked when it is a listing."""
     named = {} if listing is None else {"sku": listing["sku"], "title": listing["title"]}
     gmv = money(row.gmv_minor, currency)
-    return {"rank": rank, "subject_id": row.subject_id, **named, "units": row.units, "gmv": gmv}
+    units = {"units": row.units, "returned_units": row.returned_units}
+    return {"rank": rank, "subject_id": row.subject_id, **named, **units, "gmv": gmv}

@@ -44,7 +44,8 @@ class Totals:
         """Show them."""
         sold = self.sold
         gmv = money(sold.paid_minor, currency)
-        return {"orders": sold.orders, "refused": sold.refused, "units": sold.paid_units, "gmv": gmv}
+        units = {"units": sold.paid_units, "returned_units": sold.returned_units}
+        return {"orders": sold.orders, "refused": sold.refused, **units, "gmv": gmv}
 
     def _knew(self, record: Record) -> bool:
         if kind_of(record.history_id) != ORDER:
@@ -66,8 +67,13 @@ class Totals:
 async def totals_of(tables: Tables, stream_id: StreamId) -> Totals:
     """Count what a show has sold, a page of orders at a time so that others get their turn."""
     hosts = await tables.find(Query(STANDINGS, {"stream_id": stream_id, "board": Board.HOSTS.value}))
-    units, paid_minor = sum(row.units for row in hosts.rows), sum(row.gmv_minor for row in hosts.rows)
-    totals = Totals(Ticker(paid_units=units, paid_minor=paid_minor), hosts.position)
+    returned = sum(row.returned_units for row in hosts.rows)
+    sold = Ticker(
+        paid_units=sum(row.units for row in hosts.rows) + returned,
+        returned_units=returned,
+        paid_minor=sum(row.gmv_minor for row in hosts.rows),
+    )
+    totals = Totals(sold, hosts.position)
     after = None
     while True:
         found = await tables.find(Query(ORDERS, {"stream_id": stream_id}, after=after, limit=PAGE))

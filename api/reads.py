@@ -71,8 +71,8 @@ async def get_leaderboard(ask: Ask, query: params.BoardQuery) -> Answer[BoardVie
 def _standing(standing: Standing) -> StandingView:
     row = standing.row
     return StandingView(
-        standing.rank, row.subject_id, row.units, row.gmv_minor, row.refunded_minor, row.net_gmv_minor,
-        standing.gpm_minor, standing.reached_position,
+        standing.rank, row.subject_id, row.units, row.returned_units, row.gmv_minor, row.refunded_minor,
+        row.net_gmv_minor, standing.gpm_minor, standing.reached_position,
     )  # fmt: skip
 
 

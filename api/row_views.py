@@ -87,11 +87,12 @@ class StockView(Struct, frozen=True):
 
 
 class StandingView(Struct, frozen=True):
-    """A place on a board."""
+    """A place on a board: what was sold is ``units + returned_units`` for ``gmv_minor``, before anything came back."""
 
     rank: int
     subject_id: str
     units: int
+    returned_units: int
     gmv_minor: int
     refunded_minor: int
     net_gmv_minor: int

@@ -38,6 +38,8 @@ class StandingRow:
     """Paid, without what was cancelled or returned."""
     units_reached: int = 0
     """The position at which ``units`` took its value."""
+    returned_units: int = 0
+    """Paid, and then cancelled or returned: with ``units`` all that was ever sold."""
     gmv_minor: int = 0
     """Paid, with what was given back later."""
     gmv_reached: int = 0
@@ -106,6 +108,7 @@ def _sold(row: StandingRow, record: Record, event: UnitsCommitted) -> None:
 
 def _unsold(row: StandingRow, record: Record, event: UnitsReturned) -> None:
     row.units -= event.quantity
+    row.returned_units += event.quantity
     row.units_reached = record.position
 
 

@@ -22,7 +22,7 @@ PATIENCE_SECONDS: Final = 120
 HEAD: Final = "livetill_journal_position"
 PARKED: Final = "livetill_parked_records"
 LAGS: Final = tuple(f'livetill_reactor_lag_records{{reactor="{name}"}}' for name in ("reactions", "refunds"))
-BOARD_SUMS: Final = ("units", "gmv_minor", "refunded_minor")
+BOARD_SUMS: Final = ("units", "returned_units", "gmv_minor", "refunded_minor")
 
 
 async def close_books(shop: Shop, stream_ids: Iterable[str], payee_ids: Iterable[str]) -> Closing:

@@ -75,6 +75,7 @@ class Closing:
             self.boards.get(host_id, {})
             == {
                 "units": host.units_paid - host.units_returned,
+                "returned_units": host.units_returned,
                 "gmv_minor": host.gmv_minor,
                 "refunded_minor": host.refunds_minor,
             }

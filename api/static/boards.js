@@ -1,6 +1,7 @@
-// The leaders: three boards, each by units or by sales, as the server ranks them.
+// The leaders: three boards, each by units or by sales, as the server ranks them: units without what came back, of which
+// there is a word then; sales as they were paid.
 
-import { count, money, units } from "./format.js";
+import { count, money } from "./format.js";
 
 const EMPTY = "Nobody yet: boards count what is paid.";
 
@@ -42,7 +43,7 @@ export class Boards {
     const bar = element("i", "place-bar");
     bar.style.transform = `scaleX(${part})`;
     const shown = this.#metric === "units" ? count(place.units) : money(place.gmv);
-    const other = this.#metric === "units" ? money(place.gmv) : units(place.units);
+    const other = this.#metric === "units" && place.returned_units ? `${count(place.returned_units)} came back` : "";
     row.append(
       element("span", "rank", String(place.rank)),
       element("span", "who", place.title ?? place.subject_id),

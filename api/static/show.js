@@ -2,7 +2,7 @@
 
 import { Boards, element } from "./boards.js";
 import { Feed, ServerClock } from "./feed.js";
-import { count, money, timeWithSeconds, when } from "./format.js";
+import { apart, count, money, timeWithSeconds, when } from "./format.js";
 import { Listings } from "./listings.js";
 import { Plot } from "./plot.js";
 
@@ -65,7 +65,7 @@ function hear(name, data) {
   dirty = true;
 }
 
-const nameOf = (data) => data.title ?? listings.get(data.listing_id)?.title ?? "A listing";
+const nameOf = (data) => apart(data.title ?? listings.get(data.listing_id)?.title ?? "A listing");
 
 // what is shown
 
@@ -75,12 +75,13 @@ function present(stream) {
   document.body.dataset.status = byId("badge").dataset.status = stream.status;
   byId("badge").textContent = words[stream.status] ?? stream.status;
   byId("title").textContent = stream.title;
-  document.title = `${stream.title} · livetill`;
+  document.title = `${apart(stream.title)} · livetill`;
   byId("host").textContent = `with ${stream.on_air || stream.host_id}`;
   byId("when").textContent = timing(stream);
   const note = notes[stream.status]?.(stream);
   byId("note").hidden = !note;
   byId("note").textContent = note ?? "";
+  byId("rates").hidden = over(); // Of what is over, nothing happens each second.
   spotlight();
 }
 
@@ -107,9 +108,12 @@ function timing(stream) {
   return when(stream.scheduled_at);
 }
 
-function totals({ orders, units, gmv }) {
+/** What was sold, and apart from it what came back. */
+function totals({ orders, units, returned_units: returned, gmv }) {
   byId("orders").textContent = count(orders);
   byId("units").textContent = count(units);
+  byId("returned").hidden = !returned;
+  byId("returned").textContent = returned ? `${count(returned)} came back` : "";
   byId("gmv").textContent = money(gmv);
 }
 
@@ -199,7 +203,7 @@ function point(live) {
   const elsewhere = byId("elsewhere");
   elsewhere.hidden = !live || show?.status === "live";
   if (elsewhere.hidden) return;
-  const anchor = element("a", "", `${live.title} is live now`);
+  const anchor = element("a", "", `${apart(live.title)} is live now`);
   anchor.href = `/shows/${encodeURIComponent(live.stream_id)}`;
   elsewhere.replaceChildren(anchor);
 }

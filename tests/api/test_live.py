@@ -62,7 +62,7 @@ async def test_a_snapshot_comes_first(house: Theatre) -> None:
     assert listing["price"] == {"amount_minor": 1999, "currency": "EUR"}
     assert listing["window"]["state"] == "open"
     gmv = {"amount_minor": 3998, "currency": "EUR"}
-    assert told.data["totals"] == {"orders": 1, "refused": 0, "units": 2, "gmv": gmv}
+    assert told.data["totals"] == {"orders": 1, "refused": 0, "units": 2, "returned_units": 0, "gmv": gmv}
     best = told.data["boards"]["listings"]["gmv"][0]
     assert (best["rank"], best["title"], best["units"], best["gmv"]) == (1, "A product", 2, gmv)
 
@@ -108,6 +108,24 @@ async def test_an_order_moves_the_stock_and_the_ticker(house: Theatre) -> None:
         "orders": 1, "units": 3, "amount_minor": 5997, "currency": "EUR", "refused": 0,
     }  # fmt: skip
     assert b"buyer-secret" not in watcher.body
+
+
+async def test_sales_are_told_as_paid_and_what_came_back_beside_them(house: Theatre) -> None:
+    """Whoever watched hears the same sums as somebody who comes afterwards: 3 sold for their price, 1 of them back."""
+    watcher = await joined(house)
+    await house.shop.order("order-1", 3)
+    await house.shop.pay("order-1")
+    await house.shop.do(c.CancelLine("order-1", "cancel-1", "1", 1))
+    told = [each.data for each in await watcher.upto(await head(house)) if each.name == "order"]
+    assert sum(each["paid"]["units"] for each in told) == 3
+    assert sum(each["paid"]["returned_units"] for each in told) == 1
+    assert told[-1]["totals"] == {
+        "orders": 1, "refused": 0, "units": 3, "returned_units": 1, "gmv": {"amount_minor": 5997, "currency": "EUR"},
+    }  # fmt: skip
+    later = await (await house.watch()).next()
+    assert later.data["totals"] == told[-1]["totals"]
+    best = (await house.ask(f"/v1/streams/{STREAM}/leaderboards/hosts"))["standings"][0]
+    assert (best["units"], best["returned_units"]) == (2, 1)
 
 
 async def test_figures_of_one_tick_are_told_once(house: Theatre) -> None:

@@ -24,7 +24,7 @@ def tally() -> Tally:
 
 def report(*, verified: bool = True, board_units: int = 1_000) -> Report:
     """Return the report of the small show, with what the leaderboard says of its units."""
-    board = {"units": board_units, "gmv_minor": 1_234_567, "refunded_minor": 4_500}
+    board = {"units": board_units, "returned_units": 200, "gmv_minor": 1_234_567, "refunded_minor": 4_500}
     closing = Closing(77, {"host-amara": Payee(123_457, 450)}, {"host-amara": board})
     return Report(Orders([], 9, Counter(unparsable=1)), tally(), closing, verified)
 

@@ -14,6 +14,7 @@ from domain.listing import commands as lc
 from domain.listing.offer import Discount
 from domain.stream.events import EndReason
 from tests.api.watching import Theatre, theatre
+from tests.builders import schedule_stream
 from tests.e2e.browser import browser
 from tests.rehearsal import LISTING, STREAM
 
@@ -65,7 +66,40 @@ async def test_the_page_follows_a_show_from_sale_to_sold_out(house: Theatre, tmp
         await tab.until("document.querySelector('#board .who')?.textContent === 'A product'")
         await house.shop.do(c.EndStream(STREAM, EndReason.HOST))
         await tab.until("document.querySelector('#badge').textContent === 'Ended'")
+        assert await tab.value("document.querySelector('#rates').hidden")
         assert tab.complaints == []
+
+
+async def test_what_is_sold_and_what_came_back_are_told_apart(house: Theatre, tmp_path: Path) -> None:
+    """Sales and units are both of all that was paid; what was given up again stands beside, and lowers the board."""
+    await house.shop.order("order-1", 3)
+    await house.shop.pay("order-1")
+    await house.shop.do(c.CancelLine("order-1", "cancel-1", "1", 1))
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until("document.querySelector('#board .value')?.textContent === '2'")
+        assert (await tab.text("#gmv"), await tab.text("#units"), await tab.text("#returned")) == (
+            "€59.97", "3", "1 came back",
+        )  # fmt: skip
+        assert await tab.text("#board .other") == "1 came back"
+        await house.shop.order("order-2", 1, buyer="buyer-2")
+        await house.shop.pay("order-2")
+        await house.shop.do(c.CancelOrder("order-2"))
+        await tab.until("document.querySelector('#returned').textContent === '2 came back'")
+        assert (await tab.text("#gmv"), await tab.text("#units")) == ("€79.96", "4")
+        assert tab.complaints == []
+
+
+async def test_a_title_from_right_to_left_turns_nothing_else_around(house: Theatre, tmp_path: Path) -> None:
+    """A title may hold anything, also marks that reverse what follows: our own words beside it stay as they are."""
+    turned = "\u202eemoc"
+    await house.shop.do(c.Tell("stream-2", schedule_stream(host_id="host-2", title=turned), new=True))
+    await house.shop.do(c.StartStream("stream-2"))
+    await house.shop.do(c.EndStream(STREAM, EndReason.HOST))
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/shows/{STREAM}")
+        await tab.until("!document.querySelector('#elsewhere').hidden")
+        assert await tab.text("#elsewhere") == f"\u2068{turned}\u2069 is live now"
 
 
 async def test_a_countdown_runs_by_the_tills_clock(house: Theatre, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from attrs import asdict
 
 from adapters.wire import DECIDERS
 from domain.ids import kind_of
+from domain.listing.events import UnitsReturned
 from domain.listing.offer import Phase
 from domain.order.events import PaymentCaptured
 from domain.stream.state import Status
@@ -102,9 +103,9 @@ async def test_payouts_are_the_sum_of_the_commissions(told: Any) -> None:
 async def test_boards_agree_with_each_other_and_with_the_orders(told: Any) -> None:
     """What listings sold, hosts sold and buyers bought is the same; refunds on it are those of the orders."""
     store, states, (events, _) = told
-    totals: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    totals: defaultdict[str, list[int]] = defaultdict(lambda: [0] * 5)
     for row in (await rows(store, STANDINGS)).values():
-        for place, name in enumerate(("units", "gmv_minor", "refunded_minor", "net_gmv_minor")):
+        for place, name in enumerate(("units", "returned_units", "gmv_minor", "refunded_minor", "net_gmv_minor")):
             totals[row.board][place] += getattr(row, name)
     captured = [event for happened in events.values() for event in happened if isinstance(event, PaymentCaptured)]
     orders = [state for each, state in states.items() if kind_of(each) == "order"]
@@ -116,7 +117,10 @@ async def test_boards_agree_with_each_other_and_with_the_orders(told: Any) -> No
         if kind_of(each) == "listing"
         for sale in state.book.sales.values()
     )
-    expected = [sold, gmv_minor, refunded_minor, gmv_minor - refunded_minor] if captured else None
+    came_back = sum(
+        event.quantity for happened in events.values() for event in happened if isinstance(event, UnitsReturned)
+    )
+    expected = [sold, came_back, gmv_minor, refunded_minor, gmv_minor - refunded_minor] if captured else None
     assert all(total == expected for total in totals.values())
 
 
