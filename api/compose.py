@@ -86,6 +86,10 @@ def _prepare(url: str) -> None:
 
 @asynccontextmanager
 async def _embedded(server: EmbeddedServer) -> AsyncIterator[str]:
+    """Have a server that comes along, watched; let go of it at the end, whatever the end is.
+
+    A thread that starts or stops a server cannot be stopped itself: whoever is interrupted meanwhile waits for it.
+    """
     starting = asyncio.create_task(asyncio.to_thread(server.ensure))
     try:
         url = await asyncio.shield(starting)
@@ -96,9 +100,18 @@ async def _embedded(server: EmbeddedServer) -> AsyncIterator[str]:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
     finally:
-        # Whoever is interrupted while a server starts waits for it: the thread that starts it cannot be stopped.
-        await asyncio.gather(starting, return_exceptions=True)
-        await asyncio.to_thread(server.release)
+        await _ended(starting)
+        releasing = asyncio.create_task(asyncio.to_thread(server.release))
+        if failure := await _ended(releasing):
+            raise failure
+
+
+async def _ended(work: "asyncio.Task[object]") -> BaseException | None:
+    """Wait for something to end, however often we are told to stop waiting; return what it failed of."""
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({work})
+    return None if work.cancelled() else work.exception()
 
 
 @asynccontextmanager

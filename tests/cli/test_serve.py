@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -63,6 +64,28 @@ def test_an_interrupt_while_it_starts_ends_it(tmp_path: Path) -> None:
         while not (tmp_path / "postgres").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         shop.send_signal(signal.SIGINT)
+        shop.wait(60)
+        assert shop.stderr is not None
+        assert "Traceback" not in shop.stderr.read()
+    assert servers_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["the process", "the terminal"])
+def test_interrupts_in_a_row_while_it_starts_leave_no_server(tmp_path: Path, *, group: bool) -> None:
+    """A second Ctrl-C does not end the wait for the server that is being started; nor does one that counts twice.
+
+    It came in two ways, by the loop that runs the start and by our own handler, when it fell between the two.
+    """
+    command = [sys.executable, "-m", "api", "serve", "--port", "0", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+    ) as shop:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "postgres").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        for _ in range(3):
+            (os.killpg if group else os.kill)(shop.pid, signal.SIGINT)
+            time.sleep(0.05)
         shop.wait(60)
         assert shop.stderr is not None
         assert "Traceback" not in shop.stderr.read()
