@@ -242,7 +242,7 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
 
         reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
         relay = None if nats_url is None else Relay(feed, wire, nats_url, paced(announcer))
-        gauges = _Gauges(journal, follower, till, (reactions, refunds), relay)
+        gauges = _Gauges(journal, follower, till, (reactions, refunds), relay, announcer)
         jobs: dict[str, Job] = {
             "till": till.run,
             "follower": lambda: follower.run(paced(announcer), leadership),
@@ -330,9 +330,10 @@ class _Gauges:
         till: Till,
         reactors: tuple[Reactor, ...],
         relay: Relay | None,
+        announcer: LocalAnnouncer | NatsAnnouncer,
     ) -> None:
         self._journal, self._follower, self._till = journal, follower, till
-        self._reactors, self._relay = reactors, relay
+        self._reactors, self._relay, self._announcer = reactors, relay, announcer
         self._values: dict[str, float] = {}
 
     def read(self) -> Mapping[str, float]:
@@ -355,6 +356,7 @@ class _Gauges:
             values[f'reactor_lag_records{{reactor="{reactor.name}"}}'] = float(max(0, head - done))
         if self._relay is not None:
             values["relay_lag_records"] = float(self._relay.lag)
+        values["nats_connected"] = float(isinstance(self._announcer, NatsAnnouncer) and self._announcer.link.connected)
         values |= {"journal_position": float(head), "parked_records": float(len(await self._follower.parked()))}
         return values
 

@@ -178,6 +178,23 @@ def test_several_hosts_may_be_named(tmp_path: Path, shop_url: str, nats_url: str
         assert shop.wait(30) == 0
 
 
+def test_a_shop_without_its_nats_sells_and_says_so(tmp_path: Path, shop_url: str) -> None:
+    """One line in the log and a metric; it is ready all the same."""
+    place = ("--database-url", shop_url, "--nats-url", "nats://127.0.0.1:1", "--data-dir", str(tmp_path))
+    with process("serve", "--port", "0", *place) as shop:
+        assert shop.stderr is not None
+        url = re.search(r"http://127\.0\.0\.1:[0-9]+", "".join(shop.stderr.readline() for _ in range(2)))
+        assert url
+        assert httpx.get(f"{url[0]}/health/ready").status_code == 200
+        deadline = time.monotonic() + 20
+        while "livetill_nats_connected 0.0" not in httpx.get(f"{url[0]}/metrics").text and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "livetill_nats_connected 0.0" in httpx.get(f"{url[0]}/metrics").text
+        shop.send_signal(signal.SIGINT)
+        assert shop.wait(30) == 0
+        assert shop.stderr.read().splitlines() == ["The shop is closed."]
+
+
 @pytest.mark.parametrize("role", ["auditor", "client"])
 def test_a_token_opens_the_doors_of_its_role(tmp_path: Path, role: str) -> None:
     """What ``livetill token`` prints is a token that a shop with the same secret takes."""
