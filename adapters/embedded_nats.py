@@ -20,9 +20,10 @@ CONFIGURATION = """\
 server_name: {name}
 host: {host}
 port: {port}
-pid_file: {pid_file}
-jetstream: {{ store_dir: {store} }}
+pid_file: nats.pid
+jetstream: {{ store_dir: jetstream }}
 """
+"""Places as seen from the server's directory, where it runs: quoting the names above it has rules of its own."""
 
 
 class EmbeddedNats(EmbeddedServer):
@@ -74,15 +75,7 @@ class EmbeddedNats(EmbeddedServer):
 
     def _configure(self, port: int) -> Path:
         path = self.directory / "nats.conf"
-        path.write_text(
-            CONFIGURATION.format(
-                name=self._name(),
-                host=HOST,
-                port=port,
-                pid_file=json.dumps(str(self._pid_path)),
-                store=json.dumps(str(self.store)),
-            )
-        )
+        path.write_text(CONFIGURATION.format(name=self._name(), host=HOST, port=port))
         return path
 
     def _name(self) -> str:

@@ -7,6 +7,7 @@ and loses nothing.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -19,7 +20,32 @@ log = logging.getLogger(__name__)
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
-async def keep_at(nats_url: str, work: Callable[[Client], Awaitable[None]], name: str) -> NoReturn:
+class Link:
+    """Whether NATS is there. Says so once when it is not and once when it is again."""
+
+    connected = False
+
+    def __init__(self, nats_url: str, *, level: int = logging.WARNING) -> None:
+        """Link to a NATS; ``level`` is that of what is said: of several links in a process one is enough to say it."""
+        self.nats_url = nats_url
+        self._place = re.sub("[^/,]*@", "", nats_url)  # A log is no place for a password.
+        self._level = level
+        self._missed = False
+
+    def made(self) -> None:
+        """Note that it is there."""
+        if self._missed:
+            log.log(self._level, "NATS at %s is there again", self._place)
+        self.connected, self._missed = True, False
+
+    def lost(self, reason: str) -> None:
+        """Note that it is not."""
+        if not self._missed:
+            log.log(self._level, "The shop sells without NATS, %s is away: %s", self._place, reason)
+        self.connected, self._missed = False, True
+
+
+async def keep_at(link: Link, work: Callable[[Client], Awaitable[None]], name: str) -> NoReturn:
     """Do ``work`` on a connection, for ever: when either ends, whatever the reason, begin again after a pause.
 
     Nothing is raised: the shop sells on without NATS. Pauses grow from 50 ms to a second.
@@ -28,7 +54,9 @@ async def keep_at(nats_url: str, work: Callable[[Client], Awaitable[None]], name
     while True:
         began = time.monotonic()
         try:
-            await _once(nats_url, work, name)
+            await _once(link, work, name)
+        except ConnectionError as error:
+            link.lost(str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach the shop, and it may pass
             trouble = _tell(name, error, trouble)
         lasted = time.monotonic() - began > LONGEST_PAUSE
@@ -43,14 +71,15 @@ def _tell(name: str, error: Exception, before: str) -> str:
     return said
 
 
-async def _once(nats_url: str, work: Callable[[Client], Awaitable[None]], name: str) -> None:
+async def _once(link: Link, work: Callable[[Client], Awaitable[None]], name: str) -> None:
     closed = asyncio.Event()
-    client = await _connect(nats_url, name, closed)
+    client = await _connect(link.nats_url, name, closed)
+    link.made()
     tasks = asyncio.ensure_future(work(client)), asyncio.ensure_future(closed.wait())
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not tasks[0].done():
-            raise ConnectionError("the connection to NATS was lost")
+        if closed.is_set() or not client.is_connected:
+            raise ConnectionError("the connection was lost")
         await tasks[0]
     finally:
         for task in tasks:
@@ -60,21 +89,29 @@ async def _once(nats_url: str, work: Callable[[Client], Awaitable[None]], name: 
 
 
 async def _connect(nats_url: str, name: str, closed: asyncio.Event) -> Client:
+    """Connect, or raise ``ConnectionError`` with the reason. The client keeps trying by itself, two minutes long."""
+    reason = ""
+
     async def note_closed() -> None:
         closed.set()
 
     async def note_error(error: Exception) -> None:
-        log.debug("%s: %s", name, error)
+        nonlocal reason
+        reason = str(error) or type(error).__name__
+        log.debug("%s: %s", name, reason)
 
-    client = await nats.connect(
-        nats_url,
-        name=name,
-        allow_reconnect=False,
-        no_echo=True,
-        connect_timeout=2,
-        ping_interval=10,
-        closed_cb=note_closed,
-        error_cb=note_error,
-    )
-    log.info("%s is connected to NATS", name)
-    return client
+    try:
+        return await nats.connect(
+            nats_url,
+            name=name,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            no_echo=True,
+            connect_timeout=2,
+            ping_interval=10,
+            closed_cb=note_closed,
+            error_cb=note_error,
+        )
+    except Exception as error:
+        raise ConnectionError(reason or str(error) or type(error).__name__) from error

@@ -15,7 +15,13 @@ from psycopg.pq import TransactionStatus
 
 from adapters.installation import app_conninfo, one_line
 from adapters.postgres_arrays import register
-from application.ports import JournalError, JournalRejectedError, JournalUnavailableError, OutcomeUnknownError
+from application.ports import (
+    JournalDamagedError,
+    JournalError,
+    JournalRejectedError,
+    JournalUnavailableError,
+    OutcomeUnknownError,
+)
 
 HANGING_SECONDS = 20.0
 """A call that takes longer is ended by the server, and its transaction with it."""
@@ -86,6 +92,11 @@ def failure(error: psycopg.Error, *, unknown: bool = False) -> JournalError:
     """Return what an error of the database means to the caller."""
     if unknown:
         return OutcomeUnknownError(f"The connection was lost before the reply: {one_line(error)}")
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        # What a batch repeats was found out before, under the lock: only the journal itself can be wrong.
+        return JournalDamagedError(
+            f"The journal contradicts itself, look at it with livetill doctor: {one_line(error)}"
+        )
     if isinstance(error, psycopg.DataError) or (error.sqlstate or "").startswith(_LASTING):
         return JournalRejectedError(f"The database refuses this: {one_line(error)}")
     return JournalUnavailableError(f"The database did not do it: {one_line(error)}")

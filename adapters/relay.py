@@ -19,7 +19,7 @@ from nats.js.api import StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
 from adapters.cloudevent import SUBJECTS, CloudEvent, cloud_event, is_of
-from adapters.nats_link import keep_at
+from adapters.nats_link import Link, keep_at
 from adapters.pipeline import publish
 from application.ports import Announcer, JournalError
 from domain.record import Metadata, Record
@@ -73,7 +73,7 @@ class Relay:
         """Make a relay; ``source`` names the journal in its messages, such as ``livetill/shop-3``."""
         self._journal = journal
         self._wire = wire
-        self._nats_url = nats_url
+        self._link = Link(nats_url, level=logging.DEBUG)  # The announcer beside it says when NATS is away.
         self._announcer = announcer
         self._stream = stream
         self._source = source
@@ -87,7 +87,7 @@ class Relay:
         """Relay until cancelled; nothing is raised, whatever happens to NATS or the database."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_head())
-            tasks.create_task(keep_at(self._nats_url, self._relay, "livetill relay"))
+            tasks.create_task(keep_at(self._link, self._relay, "livetill relay"))
 
     async def _watch_head(self) -> None:
         """Know how far the journal is also while NATS is away: that is when the lag matters."""

@@ -88,6 +88,10 @@ def _prepare(url: str) -> None:
 
 @asynccontextmanager
 async def _embedded(server: EmbeddedServer) -> AsyncIterator[str]:
+    """Have a server that comes along, watched; let go of it at the end, whatever the end is.
+
+    A thread that starts or stops a server cannot be stopped itself: whoever is interrupted meanwhile waits for it.
+    """
     starting = asyncio.create_task(asyncio.to_thread(server.ensure))
     try:
         url = await asyncio.shield(starting)
@@ -98,9 +102,18 @@ async def _embedded(server: EmbeddedServer) -> AsyncIterator[str]:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
     finally:
-        # Whoever is interrupted while a server starts waits for it: the thread that starts it cannot be stopped.
-        await asyncio.gather(starting, return_exceptions=True)
-        await asyncio.to_thread(server.release)
+        await _ended(starting)
+        releasing = asyncio.create_task(asyncio.to_thread(server.release))
+        if failure := await _ended(releasing):
+            raise failure
+
+
+async def _ended(work: "asyncio.Task[object]") -> BaseException | None:
+    """Wait for something to end, however often we are told to stop waiting; return what it failed of."""
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({work})
+    return None if work.cancelled() else work.exception()
 
 
 @asynccontextmanager
@@ -232,7 +245,7 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
 
         reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
         relay = None if nats_url is None else Relay(feed, wire, nats_url, paced(announcer))
-        gauges = _Gauges(journal, follower, till, (reactions, refunds), relay)
+        gauges = _Gauges(journal, follower, till, (reactions, refunds), relay, announcer)
         jobs: dict[str, Job] = {
             "till": till.run,
             "follower": lambda: follower.run(paced(announcer), leadership),
@@ -320,9 +333,10 @@ class _Gauges:
         till: Till,
         reactors: tuple[Reactor, ...],
         relay: Relay | None,
+        announcer: LocalAnnouncer | NatsAnnouncer,
     ) -> None:
         self._journal, self._follower, self._till = journal, follower, till
-        self._reactors, self._relay = reactors, relay
+        self._reactors, self._relay, self._announcer = reactors, relay, announcer
         self._values: dict[str, float] = {}
 
     def read(self) -> Mapping[str, float]:
@@ -345,6 +359,7 @@ class _Gauges:
             values[f'reactor_lag_records{{reactor="{reactor.name}"}}'] = float(max(0, head - done))
         if self._relay is not None:
             values["relay_lag_records"] = float(self._relay.lag)
+        values["nats_connected"] = float(isinstance(self._announcer, NatsAnnouncer) and self._announcer.link.connected)
         values |= {"journal_position": float(head), "parked_records": float(len(await self._follower.parked()))}
         return values
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from litestar.exceptions import HTTPException
 
-from application.ports import JournalError, JournalRejectedError, ProviderError
+from application.ports import JournalDamagedError, JournalError, JournalRejectedError, ProviderError
 from application.tickets import OverloadedError
 from domain.refusal import Invalid, NotFound, Refusal, refusal
 from projections.store import StoreError
@@ -189,6 +189,8 @@ def refusal_of(error: Exception, trace_id: str) -> Refusal:
 
 def _of_machine(error: Exception, trace_id: str) -> Refusal:
     match error:
+        case JournalDamagedError():
+            return InternalFault(trace_id)
         case JournalError() | StoreError():
             return Unavailable(1)
         case ProviderError():

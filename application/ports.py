@@ -69,6 +69,10 @@ class JournalRejectedError(JournalError):
     """The database refuses this data and always will: trying again is useless."""
 
 
+class JournalDamagedError(JournalError):
+    """The journal contradicts itself, and nothing can be appended to it until an operator has mended it."""
+
+
 class Journal(Protocol):
     """The append-only store of all records, in one total order."""
 

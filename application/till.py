@@ -17,6 +17,7 @@ What can go wrong, and what is done:
 - *Unavailable*: nothing was written. The batch waits for the database, for a bounded time.
 - *Unknown*: the reply was lost, the append may stand. The journal is asked by command id, never written to blindly.
 - *Rejected*: the data itself is refused. The batch is bisected, so that a poison command fails alone.
+- *Damaged*: the journal contradicts itself. Callers are told at once; waiting mends nothing.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ from application.ports import (
     Clock,
     Conflict,
     Journal,
+    JournalDamagedError,
     JournalError,
     JournalRejectedError,
     JournalUnavailableError,
@@ -182,6 +184,9 @@ class Till:
                 attempt = self._in_turn
             except JournalRejectedError as error:
                 await self._bisect(pending, error)
+                return
+            except JournalDamagedError as error:
+                self.answers.fail(pending, error)
                 return
             except JournalError as error:
                 if isinstance(error, OutcomeUnknownError):

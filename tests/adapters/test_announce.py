@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import nats
+import pytest
 
 from adapters.announce import HEAD, LocalAnnouncer, NatsAnnouncer, Paced
 from adapters.embedded import EmbeddedNats
@@ -86,6 +87,27 @@ async def test_appends_are_announced_here_while_nats_is_away() -> None:
     async with process(NOBODY) as alone:
         alone.appended(1)
         assert await heard(alone, 0)
+
+
+async def test_an_absence_of_nats_is_one_line_and_its_return_another(
+    nats_server: EmbeddedNats, nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However long it lasts and however often it is tried; and without the password."""
+    await asyncio.to_thread(nats_server.wipe)
+    async with process(nats_url.replace("//", "//shop:hidden@")) as announcer:
+        async with asyncio.timeout(20):
+            while not caplog.messages:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(1)
+            assert not announcer.link.connected
+            await asyncio.to_thread(nats_server.ensure)
+            while not announcer.link.connected:
+                await asyncio.sleep(0.01)
+    place = nats_url.removeprefix("nats://")
+    away, back = caplog.messages
+    assert away.startswith(f"The shop sells without NATS, nats://{place} is away: ")
+    assert "Connect call failed" in away
+    assert back == f"NATS at nats://{place} is there again"
 
 
 async def test_what_is_not_a_position_is_ignored(nats_url: str) -> None:

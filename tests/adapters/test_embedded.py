@@ -259,6 +259,17 @@ def test_nats_moves_when_its_port_was_taken(jetstream: EmbeddedNats) -> None:
         assert jetstream.ensure() != url
 
 
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedNats])
+@pytest.mark.parametrize("name", ["München", "日本", 'a "b" %41 \\u0041 #$x\there'])
+def test_any_name_of_a_directory_will_do(place: Path, kind: type[EmbeddedServer], name: str) -> None:
+    """What a configuration or a URL takes for its own must not be taken out of the name."""
+    server = kind(place / name)
+    server.ensure()
+    server.release()
+    assert [each.name for each in place.iterdir()] == [name]
+    assert {path.name for path in server.directory.iterdir()} >= {server.log_path.name}
+
+
 async def test_a_wiped_nats_starts_empty(jetstream: EmbeddedNats) -> None:
     """Messages survive a kill, and do not survive being wiped."""
     found = []

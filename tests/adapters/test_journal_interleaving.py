@@ -29,6 +29,7 @@ from application.ports import (
     Conflict,
     Draft,
     Journal,
+    JournalDamagedError,
     JournalError,
     JournalRejectedError,
     JournalUnavailableError,
@@ -327,6 +328,16 @@ async def test_what_the_database_can_never_take_is_rejected(journal: PostgresJou
     with pytest.raises(JournalRejectedError):
         await journal.append(bad)
     assert isinstance(await journal.append(batch("a")), Appended)
+
+
+async def test_a_journal_that_contradicts_itself_is_damaged(
+    journal: PostgresJournal, observer: AsyncConnection[Any]
+) -> None:
+    """With a head that was set back the batch is right and the journal is wrong: its operator has to know."""
+    await journal.append(batch("a"))
+    await observer.execute("UPDATE journal.head SET position = 0")
+    with pytest.raises(JournalDamagedError, match="contradicts itself"):
+        await journal.append(batch("b"))
 
 
 async def test_a_database_that_is_not_there_is_unavailable(url: str, tmp_path: Path) -> None:

@@ -7,7 +7,15 @@ import pytest
 
 from adapters.journal_memory import MemoryJournal
 from api.problems import STATUSES, problem_of, status_of
-from application.ports import Appended, Batch, Conflict, JournalRejectedError, JournalUnavailableError, Limits
+from application.ports import (
+    Appended,
+    Batch,
+    Conflict,
+    JournalDamagedError,
+    JournalRejectedError,
+    JournalUnavailableError,
+    Limits,
+)
 from application.till import Till
 from domain.record import Record
 from domain.refusal import Refusal
@@ -69,6 +77,17 @@ async def test_what_cannot_be_stored_is_refused_alone() -> None:
         stream_id, listing_id = await shop.open()
         journal.fault = JournalRejectedError("invalid byte sequence")
         problem(await shop.order(stream_id, listing_id), 422, "invalid")
+
+
+async def test_a_damaged_journal_is_no_fault_of_the_client(capfd: pytest.CaptureFixture[str]) -> None:
+    """500 at once, and the operator's log says what is wrong with it."""
+    journal = BrokenJournal()
+    async with opened(Build(journal=journal)) as shop:
+        stream_id, listing_id = await shop.open()
+        journal.fault = JournalDamagedError("The journal contradicts itself: position 1 is taken")
+        problem(await shop.order(stream_id, listing_id), 500, "internal_fault")
+        logged = capfd.readouterr()
+        assert "position 1 is taken" in logged.out + logged.err
 
 
 async def test_a_fault_of_ours_tells_its_id_and_no_more(capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from application.ports import (
     Appended,
     Batch,
     Conflict,
+    JournalDamagedError,
     JournalRejectedError,
     JournalUnavailableError,
     Limits,
@@ -43,6 +44,8 @@ class FailingJournal(MemoryJournal):
             raise JournalRejectedError("the database refuses this data")
         if fault == "unavailable":
             raise JournalUnavailableError("the database is away")
+        if fault == "damaged":
+            raise JournalDamagedError("a position is taken")
         if fault == "lost before":
             raise OutcomeUnknownError("the connection was lost")
         result = await super().append(batch)
@@ -280,6 +283,19 @@ async def test_data_that_the_database_refuses_fails_alone() -> None:
         failed = [result for result in results if isinstance(result, BaseException)]
         assert [type(error) for error in failed] == [JournalRejectedError]
         assert await placed(shop) == 19
+
+
+async def test_a_damaged_journal_is_told_at_once() -> None:
+    """Nothing is tried again, for waiting mends nothing; once it is mended the next order goes through."""
+    journal = FailingJournal("damaged")
+    async with Rehearsal(journal=journal).open() as shop:
+        await shop.go_live()
+        await shop.offer(5)
+        journal.armed = True
+        with pytest.raises(JournalDamagedError):
+            await shop.order("order-1")
+        assert (await shop.order("order-2")).refusal is None
+        assert shop.till.counts.outages == 0
 
 
 async def test_a_fault_of_ours_fails_alone() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -63,6 +64,28 @@ def test_an_interrupt_while_it_starts_ends_it(tmp_path: Path) -> None:
         while not (tmp_path / "postgres").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         shop.send_signal(signal.SIGINT)
+        shop.wait(60)
+        assert shop.stderr is not None
+        assert "Traceback" not in shop.stderr.read()
+    assert servers_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["the process", "the terminal"])
+def test_interrupts_in_a_row_while_it_starts_leave_no_server(tmp_path: Path, *, group: bool) -> None:
+    """A second Ctrl-C does not end the wait for the server that is being started; nor does one that counts twice.
+
+    It came in two ways, by the loop that runs the start and by our own handler, when it fell between the two.
+    """
+    command = [sys.executable, "-m", "api", "serve", "--port", "0", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+    ) as shop:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "postgres").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        for _ in range(3):
+            (os.killpg if group else os.kill)(shop.pid, signal.SIGINT)
+            time.sleep(0.05)
         shop.wait(60)
         assert shop.stderr is not None
         assert "Traceback" not in shop.stderr.read()
@@ -153,6 +176,23 @@ def test_several_hosts_may_be_named(tmp_path: Path, shop_url: str, nats_url: str
         assert httpx.get(f"{url[0]}/health/live").status_code == 200
         shop.send_signal(signal.SIGINT)
         assert shop.wait(30) == 0
+
+
+def test_a_shop_without_its_nats_sells_and_says_so(tmp_path: Path, shop_url: str) -> None:
+    """One line in the log and a metric; it is ready all the same."""
+    place = ("--database-url", shop_url, "--nats-url", "nats://127.0.0.1:1", "--data-dir", str(tmp_path))
+    with process("serve", "--port", "0", *place) as shop:
+        assert shop.stderr is not None
+        url = re.search(r"http://127\.0\.0\.1:[0-9]+", "".join(shop.stderr.readline() for _ in range(2)))
+        assert url
+        assert httpx.get(f"{url[0]}/health/ready").status_code == 200
+        deadline = time.monotonic() + 20
+        while "livetill_nats_connected 0.0" not in httpx.get(f"{url[0]}/metrics").text and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "livetill_nats_connected 0.0" in httpx.get(f"{url[0]}/metrics").text
+        shop.send_signal(signal.SIGINT)
+        assert shop.wait(30) == 0
+        assert shop.stderr.read().splitlines() == ["The shop is closed."]
 
 
 @pytest.mark.parametrize("role", ["auditor", "client"])
