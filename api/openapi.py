@@ -73,7 +73,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
 
 
 def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
-    doc = (endpoint.handle.__doc__ or "").strip()
+    doc = (endpoint.handle.__doc__ or "").strip().replace("``", "`")
     operation: dict[str, Any] = {
         "operationId": getattr(endpoint.handle, "__name__", ""),
         "summary": doc.partition("\n")[0],
