@@ -56,7 +56,7 @@ class Ask:
     def principal(self) -> Principal:
         """Who asks; only for endpoints that need a token."""
         if self.who is None:
-            raise Unauthenticated("no token was sent")
+            raise Unauthenticated("send a token: Authorization: Bearer and what livetill token prints")
         return self.who
 
     # writing

@@ -52,7 +52,7 @@ class Principal:
 
 @refusal
 class Unauthenticated(Refusal):
-    """Send a valid token: ``Authorization: Bearer`` and what ``livetill token`` prints."""
+    """Who asks is not known."""
 
     problem: str
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from api.fields import (
-    END,
     MAX_LINES,
     MAX_ORDERS,
     MAX_QUANTITY,
     PLAIN,
+    PRINTABLE,
     Amount,
     Body,
     Count,
@@ -257,7 +257,7 @@ class PlaceOrderBody(Body, frozen=True):
 class KeyedOrderBody(PlaceOrderBody, frozen=True, kw_only=True):
     """One order of several; its key is to it what the header ``Idempotency-Key`` is to an order alone."""
 
-    idempotency_key: Annotated[str, Meta(pattern=r"^[ -~]{1,255}" + END, min_length=1, max_length=255)]
+    idempotency_key: Annotated[str, Meta(pattern=PRINTABLE, min_length=1, max_length=255)]
 
 
 class PlaceOrdersBody(Body, frozen=True):

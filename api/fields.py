@@ -19,22 +19,40 @@ MAX_ORDERS = 100
 MAX_SECONDS = 604_800
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
+WORDS: dict[str, str] = {}
+"""What a pattern asks for, as a client is told; by the pattern as msgspec writes it."""
+
+
+def worded(pattern: str, words: str) -> str:
+    """Return a pattern, having noted what it asks for."""
+    WORDS[repr(pattern)] = words
+    return pattern
+
+
 EXAMPLE_LISTING = "listing-0198c5d2a0007b1e8f3a5c6d7e8f9a0b"
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}" + END, max_length=64, examples=["host-7f3a"])]
+NAME = worded(r"^[A-Za-z0-9_-]{1,64}" + END, "must be 1 to 64 letters, digits, _ or -")
+STREAM_NAME = worded(r"^stream-[A-Za-z0-9_-]{1,57}" + END, "must be the id of a stream: stream-…")
+LISTING_NAME = worded(r"^listing-[A-Za-z0-9_-]{1,56}" + END, "must be the id of a listing: listing-…")
+ORDER_NAME = worded(r"^order-[A-Za-z0-9_-]{1,58}" + END, "must be the id of an order: order-…")
+LINE_NUMBER = worded(r"^[0-9]{1,6}" + END, "must be a line's number in digits, at most 6")
+PLAIN = worded(r"^[^\u0000-\u001f\u007f]*" + END, "must hold no control characters, no line breaks either")
+NO_ZERO = worded(r"^[^\u0000]*$", "must hold no zero characters")
+VISIBLE = worded(r"^[!-~]+" + END, "must be printable ASCII characters without blanks")
+PRINTABLE = worded(r"^[ -~]{1,255}" + END, "must be 1 to 255 printable ASCII characters")
+CURRENCY = worded(r"^[A-Z]{3}" + END, "must be three capital letters of ISO 4217, such as EUR")
+
+Name = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["host-7f3a"])]
 """A pseudonym that the client gives: of a host, buyer, brand or payee."""
-StreamName = Annotated[str, Meta(pattern=r"^stream-[A-Za-z0-9_-]{1,57}" + END, max_length=64)]
-ListingName = Annotated[
-    str, Meta(pattern=r"^listing-[A-Za-z0-9_-]{1,56}" + END, max_length=64, examples=[EXAMPLE_LISTING])
-]
-OrderName = Annotated[str, Meta(pattern=r"^order-[A-Za-z0-9_-]{1,58}" + END, max_length=64)]
-LineNumber = Annotated[str, Meta(pattern=r"^[0-9]{1,6}" + END, max_length=6, examples=["1"])]
-PLAIN = r"^[^\u0000-\u001f\u007f]*" + END
+StreamName = Annotated[str, Meta(pattern=STREAM_NAME, max_length=64)]
+ListingName = Annotated[str, Meta(pattern=LISTING_NAME, max_length=64, examples=[EXAMPLE_LISTING])]
+OrderName = Annotated[str, Meta(pattern=ORDER_NAME, max_length=64)]
+LineNumber = Annotated[str, Meta(pattern=LINE_NUMBER, max_length=6, examples=["1"])]
 Line = Annotated[str, Meta(pattern=PLAIN, min_length=1, max_length=200, examples=["Red scarf"])]
-Text = Annotated[str, Meta(pattern=r"^[^\u0000]*$", min_length=1, max_length=2000)]
+Text = Annotated[str, Meta(pattern=NO_ZERO, min_length=1, max_length=2000)]
 Reason = Annotated[str, Meta(pattern=PLAIN, min_length=1, max_length=200, examples=["goodwill"])]
-Token = Annotated[str, Meta(pattern=r"^[!-~]+" + END, min_length=1, max_length=255, examples=["tok_ok"])]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}" + END, max_length=3, examples=["EUR"])]
+Token = Annotated[str, Meta(pattern=VISIBLE, min_length=1, max_length=255, examples=["tok_ok"])]
+Currency = Annotated[str, Meta(pattern=CURRENCY, max_length=3, examples=["EUR"])]
 Amount = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
 Quantity = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
 Units = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]

@@ -26,6 +26,16 @@ The till of a live show. Writes answer with the `position` they reached; a read 
 buyers. Errors are problems (RFC 9457) whose `type` never changes.
 """
 
+LIVE_PATH: Final = "/v1/streams/{stream_id}/live"
+LIVE_DESCRIPTION: Final = """\
+Server-Sent Events for everybody. A `snapshot` comes first: the show, its pins, listings, boards and totals. Then
+`stock`, `boards` and `stream` as they are now; `pin`, `window`, `stream`, `sold_out` and `back_in_stock` one by one as
+they happened; `order`, what was sold since the frame before; `tick`, the till's time, when there is nothing else. The
+data of each is a JSON object; its `id` is the position of the journal up to which all has been told.
+
+Roles: none needed.
+"""
+
 PATH_PATTERNS: Final = {
     "stream_id": STREAM_ID,
     "listing_id": r"^listing-[A-Za-z0-9_-]{1,57}$",
@@ -55,6 +65,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
     for each in served:
         path = _PARAMETER.sub(r"{\1}", each.path)
         paths[path][each.method.lower()] = _operation(each, components)
+    paths[LIVE_PATH]["get"] = _live()
     queries = {each.query.__name__ for each in served if each.query is not None}
     return msgspec.json.encode({
         "openapi": "3.1.0",
@@ -72,8 +83,32 @@ def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
     })  # fmt: skip
 
 
+def _live() -> dict[str, Any]:
+    """Describe the feed, which is no endpoint: it answers with events for as long as somebody listens."""
+    failures = {404: ["not_found"], 500: ["internal_fault"], 503: ["overloaded", "unavailable"]}
+    headers = {"X-Request-Id": {"schema": {"type": "string"}}}
+    content = {"text/event-stream": {"schema": {"type": "string"}}}
+    last = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+    said = "The id of the last event that was heard: what came after it is told, or else a new snapshot."
+    return {
+        "operationId": "watch",
+        "summary": "Watch a show live.",
+        "description": LIVE_DESCRIPTION,
+        "tags": ["streams"],
+        "parameters": [
+            {"name": "stream_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": STREAM_ID}},
+            _header("Last-Event-ID", last, said),
+        ],
+        "responses": {
+            "200": {"description": "Events, without end.", "headers": headers, "content": content},
+            **{str(status): _failure(status, names) for status, names in failures.items()},
+        },
+        "security": [],
+    }
+
+
 def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
-    doc = (endpoint.handle.__doc__ or "").strip()
+    doc = (endpoint.handle.__doc__ or "").strip().replace("``", "`")
     operation: dict[str, Any] = {
         "operationId": getattr(endpoint.handle, "__name__", ""),
         "summary": doc.partition("\n")[0],

@@ -11,18 +11,22 @@ from api.fields import (
     Name,
     OrderName,
     StreamName,
+    worded,
 )
 from domain.money import MAX_MINOR
 
+CURSOR = worded(r"^[A-Za-z0-9_-]{1,512}" + END, "must be the next_cursor of the page before")
+MOMENT = worded(r"^[0-9TZtz:.+ -]+" + END, "must be a position or a time in RFC 3339")
+
 Limit = Annotated[int, Meta(ge=1, le=500)]
-Cursor = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,512}" + END, max_length=512)]
+Cursor = Annotated[str, Meta(pattern=CURSOR, max_length=512)]
 Position = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
 AsOf = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=40,
-        pattern=r"^[0-9TZtz:.+ -]+" + END,
+        pattern=MOMENT,
         description="A position of the journal, or a time in RFC 3339: the answer as it was then.",
         examples=["42", "2030-06-01T20:00:00Z"],
     ),

@@ -62,7 +62,7 @@ def _require_signed(ask: Ask) -> None:
     try:
         Webhook(ask.services.settings.webhook_secret).verify(ask.raw, headers, json_parse=False)
     except (WebhookVerificationError, ValueError):
-        raise Unauthenticated("the webhook's signature does not match, or it is too old") from None
+        raise Unauthenticated("the callback's signature does not match, or is older than five minutes") from None
 
 
 @write("/v1/webhooks/payments", roles=None, key=Key.NONE, check=_require_signed)

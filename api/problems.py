@@ -60,7 +60,7 @@ class MalformedBody(Refusal):
 
 @refusal
 class MalformedIfMatch(Refusal):
-    """If-Match names one version, as ETag gave it: ``If-Match: "3"``."""
+    """If-Match names one version, as ETag gave it: "3", with the quotes."""
 
 
 @refusal
@@ -139,6 +139,8 @@ def status_of(name: str) -> int:
 def problem_of(refused: Refusal) -> dict[str, Any]:
     """Return the members of a problem; a fact called ``status`` is told apart from the problem's own."""
     facts = {"current_status" if name == "status" else name: fact for name, fact in refused.facts.items()}
+    if not facts.get("id", "x"):
+        del facts["id"]  # A path has none.
     return {
         "type": TYPE + refused.name,
         "title": refused.name.replace("_", " ").capitalize(),

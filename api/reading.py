@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar.types import Receive
 
+from api.fields import WORDS
 from api.problems import BadRequest, BodyTooLarge, MalformedBody, UnsupportedMediaType
 from domain.refusal import Invalid
 
@@ -73,6 +74,8 @@ def _invalid(error: msgspec.ValidationError) -> Invalid:
     problem, _, path = str(error).rpartition(" - at ")
     if not problem:
         problem, path = path, ""
+    _, matched, pattern = problem.partition(" matching regex ")
+    problem = WORDS[pattern] if matched else problem
     name = path.strip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
     return Invalid(name, problem[:1].lower() + problem[1:])
 

@@ -89,7 +89,7 @@ class Invalid(Refusal):
 
 @refusal
 class NotAllowedNow(Refusal):
-    """The thing exists but its state does not allow this; ``status`` says where it stands."""
+    """The thing exists, but where it stands does not allow this."""
 
     action: str
     status: str

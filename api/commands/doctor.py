@@ -14,7 +14,7 @@ import rich_click as click
 from attrs import Factory, define
 
 from api.commands.options import JSON, servers, settings
-from api.commands.output import print_json
+from api.commands.output import counted, print_json
 from api.commands.troubles import explained
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ async def _look_at_followers(report: Report, parts: "Opened", head: int) -> None
     for name, position in moving.items():
         report.note("lag_records", **{name: max(0, head - position)})
         if position < head and position == before[name]:
-            problem = f"{name} is {head - position} records behind and does not move: is a server running?"
+            problem = f"{name} is {counted(head - position, 'record')} behind and does not move: is a server running?"
             report.problems.append(problem)
 
 

@@ -42,6 +42,11 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
+def counted(number: int, thing: str) -> str:
+    """Say how many there are of a thing: 1 order, 2 orders."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print columns; numbers stand to the right."""
     texts = [list(head), *([str(each) for each in row] for row in rows)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from api.commands.options import JSON, database, settings
-from api.commands.output import print_json, print_table, progress, say
+from api.commands.output import counted, print_json, print_table, progress, say
 from api.commands.running import on_journal
 from api.commands.troubles import CommandError
 
@@ -133,9 +133,9 @@ def _print(certificate: "Certificate", seconds: float) -> None:
         print_table(head, [_line(each, certificate) for each in certificate.compared])
         click.echo()
     counts = certificate.counts
-    each = ", ".join(f"{counts[name]:,} {name.replace('_', ' ')}" for name in counts if name != "records")
+    each = ", ".join(counted(counts[name], name.removesuffix("s")) for name in counts if name != "records")
     speed = counts["records"] / seconds if seconds else 0
-    click.echo(f"{counts['records']:,} records in {seconds:.1f} s, {speed:,.0f} a second: {each}.")
+    click.echo(f"{counted(counts['records'], 'record')} in {seconds:.1f} s, {speed:,.0f} a second: {each}.")
     if certificate.breach is not None:
         breach = certificate.breach
         say(f"livetill: BREACH at position {breach.position}: {_rule(breach.rule)}: {breach.found}")

@@ -1,17 +1,31 @@
 """How a demo went: one JSON document for programs, tables for people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from attrs import asdict, frozen
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from api.commands.output import counted
 from api.demo.rows import CURRENCY, Orders
 from api.demo.tally import Closing, Tally
 from domain.money import formatted
+
+HOST_COLUMNS: Final = {
+    "Shows": "shows",
+    "Paid": "orders_paid",
+    "Refused": "orders_refused",
+    "Units": "units_paid",
+    CURRENCY: "gmv_minor",
+    "Back": "units_returned",
+    "Refunds": "refunds_minor",
+}
+"""What people read of a host, and what it is called in the tally."""
+BROADEST: Final = 1_000
+"""Wider than any table."""
 
 
 @frozen
@@ -63,36 +77,37 @@ class Report:
 
     def show(self, console: Console) -> None:
         """Write the figures for people."""
-        console.print(self._by_host())
-        console.print(self._by_payee())
+        console.print(_fitting(console, self._by_host, ("Shows", "Refused", "Paid", "Back", "Refunds")))
+        console.print(_fitting(console, self._by_payee, ("Reversed", "Commission")))
         for line in self._lines():
             console.print(line, highlight=False, soft_wrap=True)
 
-    def _by_host(self) -> Table:
-        titles = ("Shows", "Paid", "Refused", "Units", CURRENCY, "Back", "Refunds")
-        table = _table("Host", *titles)
+    def _by_host(self, left_out: Container[str]) -> Table:
+        table = _table("Host", HOST_COLUMNS, left_out)
         for host_id, host in self.tally.hosts.items():
-            table.add_row(host_id, *_cells(partial(getattr, host)))
+            table.add_row(host_id, *_cells(partial(getattr, host), left_out))
         table.add_section()
-        table.add_row("all", *_cells(self.tally.total))
+        table.add_row("all", *_cells(self.tally.total, left_out))
         return table
 
-    def _by_payee(self) -> Table:
-        table = _table("Payee", "Commission", "Reversed", "Stands")
+    def _by_payee(self, left_out: Container[str]) -> Table:
+        titles = ("Commission", "Reversed", "Stands")
+        table = _table("Payee", titles, left_out)
         for payee, sums in self.closing.payees.items():
             amounts = (sums.accrued_minor, sums.reversed_minor, sums.accrued_minor - sums.reversed_minor)
-            table.add_row(payee, *map(_money, amounts))
+            shown = zip(titles, map(_money, amounts), strict=True)
+            table.add_row(payee, *(amount for title, amount in shown if title not in left_out))
         return table
 
     def _lines(self) -> list[str]:
         skipped = _listed(self.orders.skipped) or "none"
-        lines = [f"{self.orders.rows_read:,} rows read; skipped: {skipped}."]
+        lines = [f"{counted(self.orders.rows_read, 'row')} read; skipped: {skipped}."]
         if self.tally.refusals:
             lines.append(f"Refused by the shop: {_listed(self.tally.refusals)}.")
         if self.tally.units_unmatched:
-            units = f"{self.tally.units_unmatched:,}"
-            lines.append(f"{units} cancelled units match nothing that was paid here, and were left out.")
-        rate = f"{self.tally.listings:,} listings, {self.orders_per_second:,.0f} orders/s"
+            units = counted(self.tally.units_unmatched, "cancelled unit")
+            lines.append(f"Left out: {units}, matching nothing that was paid here.")
+        rate = f"{counted(self.tally.listings, 'listing')}, {self.orders_per_second:,.0f} orders/s"
         lines.append(f"{rate}; the journal is at position {self.closing.position:,}.")
         lines.append(_verdict(self.verified, self.agrees))
         return lines
@@ -103,16 +118,27 @@ def _verdict(verified: bool, agrees: bool) -> str:
     return journal + ("." if agrees else "; the leaderboards do NOT say what the answers said.")
 
 
-def _table(first: str, *titles: str) -> Table:
-    columns = (Column(title, justify="right", no_wrap=True) for title in titles)
-    return Table(Column(first, no_wrap=True), *columns, box=SIMPLE_HEAD, pad_edge=False)
+def _fitting(console: Console, make: Callable[[Container[str]], Table], spare: Sequence[str]) -> Table:
+    """Make a table that a screen has room for: columns are left out, the first of the spare ones first.
+
+    What is too wide even so is folded. A figure is never cut: its last digits are those that count.
+    """
+    unbounded = console.options.update(width=BROADEST)
+    for number in range(len(spare)):
+        table = make(spare[:number])
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            return table
+    return make(spare)
 
 
-def _cells(value: Callable[[str], int]) -> list[str]:
+def _table(first: str, titles: Iterable[str], left_out: Container[str]) -> Table:
+    columns = (Column(title, justify="right", overflow="fold") for title in titles if title not in left_out)
+    return Table(Column(first, overflow="fold"), *columns, box=SIMPLE_HEAD, pad_edge=False)
+
+
+def _cells(value: Callable[[str], int], left_out: Container[str]) -> list[str]:
     """Write a line of the hosts' table."""
-    names = (
-        "shows", "orders_paid", "orders_refused", "units_paid", "gmv_minor", "units_returned", "refunds_minor",
-    )  # fmt: skip
+    names = [name for title, name in HOST_COLUMNS.items() if title not in left_out]
     return [_amount(value(name)) if name.endswith("_minor") else f"{value(name):,}" for name in names]
 
 

@@ -2,12 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from attrs import define, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from api.commands.output import counted
 from api.demo.plan import Show
+
+WIDE: Final = 88
+"""Columns in which a bar, its figures and all words about a show have room; with fewer the words give way."""
+
+NARROW: Final = 60
+"""With fewer columns even the bar gives way, for the figures must be whole."""
 
 
 @define
@@ -20,13 +28,8 @@ class Screen:
 
     def __attrs_post_init__(self) -> None:
         """Make the bar; on anything but a terminal it stays invisible."""
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
+        bar = (BarColumn(),) if self.console.width >= NARROW else ()
+        columns = SpinnerColumn(), TextColumn("{task.description}"), *bar, MofNCompleteColumn(), TimeElapsedColumn()
         self._progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
 
     def say(self, line: str) -> None:
@@ -42,9 +45,12 @@ class Screen:
     def begin(self, number: int, of: int, show: Show) -> None:
         """Announce a show: its listings and its orders are what is counted."""
         orders = len(show.steps)
-        title = f"Show {number} of {of}: {show.day.day} {show.day:%B %Y}, {show.host.host_id}"
+        title = f"Show {number} of {of}"
+        if not self.console.is_terminal or self.console.width >= WIDE:
+            title += f": {show.day.day} {show.day:%B %Y}, {show.host.host_id}"
         if not self.console.is_terminal:
-            self.say(f"{title}: {len(show.offerings):,} listings, {orders:,} orders and cancellations")
+            steps = "order or cancellation" if orders == 1 else "orders and cancellations"
+            self.say(f"{title}: {counted(len(show.offerings), 'listing')}, {orders:,} {steps}")
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(title, total=len(show.offerings) + orders)

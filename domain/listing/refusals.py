@@ -31,7 +31,7 @@ class WindowIsClosed(Refusal, name="window_closed"):
 
 @refusal
 class PurchaseLimitExceeded(Refusal):
-    """One buyer may not have that many; ``held`` counts what is held and bought."""
+    """One buyer may not have that many; what is held counts as well as what is bought."""
 
     listing_id: str
     limit: int

@@ -51,7 +51,7 @@ from domain.refusal import Invalid, NotAllowedNow, NotFound, Refusal, refusal, s
 
 @refusal
 class RefundExceedsCaptured(Refusal):
-    """More cannot go back than came in, line by line; ``refundable_minor`` is what is left."""
+    """More cannot go back than came in, line by line."""
 
     refundable_minor: int
 

@@ -1,9 +1,14 @@
 """Malformed requests: every kind of them is refused with the field that is wrong, and nothing is written."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from api.app import ENDPOINTS
+from api.bodies import PaymentNews
+from api.fields import WORDS
 from domain.money import MAX_MINOR
 from tests.api.shopfront import Shopfront, eur, problem
 
@@ -211,3 +216,37 @@ async def test_a_query_that_makes_no_sense_says_where(shop: Shopfront, query: st
 async def test_a_cursor_is_one_that_we_gave(shop: Shopfront, cursor: str) -> None:
     """A cursor that nobody was given is refused, whatever is in it."""
     problem(await shop.get(f"/v1/streams?cursor={cursor}"), 422, "invalid")
+
+
+async def test_what_is_asked_of_a_text_is_said_in_words(shop: Shopfront) -> None:
+    """Nobody has to read a regular expression."""
+    body = {**SHOW, "currency": "eur"}
+    told = problem(await shop.post("/v1/streams", body, who="brand"), 422, "invalid")
+    assert told["problem"] == "must be three capital letters of ISO 4217, such as EUR"
+    told = problem(await shop.get("/v1/orders?cursor=%3F%3F", who="client"), 422, "invalid")
+    assert told["problem"] == "must be the next_cursor of the page before"
+
+
+def texts(kind: Any) -> Iterator[msgspec.inspect.StrType]:
+    """Walk over the texts that a shape is made of."""
+    match kind:
+        case msgspec.inspect.StrType():
+            yield kind
+        case msgspec.inspect.StructType():
+            for field in kind.fields:
+                yield from texts(field.type)
+        case msgspec.inspect.UnionType():
+            for each in kind.types:
+                yield from texts(each)
+        case msgspec.inspect.Metadata():
+            yield from texts(kind.type)
+        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
+            yield from texts(kind.item_type)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[f"{each.method} {each.path}" for each in ENDPOINTS])
+def test_every_pattern_has_its_words(endpoint: Any) -> None:
+    """Whatever a text must look like can be said."""
+    for shape in (endpoint.body, endpoint.query, PaymentNews):
+        for text in texts(msgspec.inspect.type_info(shape)):
+            assert text.pattern is None or repr(text.pattern) in WORDS

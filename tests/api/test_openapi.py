@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from api.app import ENDPOINTS, description
+from api.openapi import LIVE_PATH
 from api.problems import status_of
 from domain.refusal import Refusal
 from tests.api.shopfront import Shopfront
@@ -46,11 +47,12 @@ def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
 def test_every_endpoint_is_described(document: Any) -> None:
     """By its path and method, with an id of its own, a summary and a success."""
     described = {(path, method) for path, method, _ in operations(document)}
-    assert described == {(PARAMETER.sub(r"{\1}", each.path), each.method.lower()) for each in ENDPOINTS}
+    endpoints = {(PARAMETER.sub(r"{\1}", each.path), each.method.lower()) for each in ENDPOINTS}
+    assert described == endpoints | {(LIVE_PATH, "get")}
     ids = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(ids) == len(set(ids))
     for _, _, operation in operations(document):
-        assert operation["summary"].endswith((".", ".``"))
+        assert operation["summary"].endswith((".", ".`"))
         assert any(status.startswith("2") for status in operation["responses"])
 
 
@@ -73,6 +75,9 @@ def test_every_reference_leads_somewhere(document: Any) -> None:
 def test_what_is_protected_says_so(document: Any) -> None:
     """An operation that needs a token says that it does, and that 401 and 403 are possible."""
     for path, method, operation in operations(document):
+        if path == LIVE_PATH:
+            assert operation["security"] == []
+            continue
         (endpoint,) = [
             each for each in ENDPOINTS if PARAMETER.sub(r"{\1}", each.path) == path and each.method.lower() == method
         ]
@@ -104,6 +109,16 @@ def test_refusals_are_named_as_they_are(endpoint: Any) -> None:
     for name in endpoint.refusals:
         assert name in Refusal.known
         assert status_of(name) >= 400
+
+
+def test_the_live_feed_is_described_as_what_it_is(document: Any) -> None:
+    """Events without end; every kind that the page listens for is named."""
+    watched = document["paths"][LIVE_PATH]["get"]
+    assert list(watched["responses"]["200"]["content"]) == ["text/event-stream"]
+    script = (Path(__file__).parents[2] / "api" / "static" / "feed.js").read_text()
+    (kinds,) = re.findall(r"EVENTS = \[(.*)\]", script)
+    for kind in re.findall(r'"(\w+)"', kinds):
+        assert f"`{kind}`" in watched["description"]
 
 
 def test_the_description_is_made_once() -> None:

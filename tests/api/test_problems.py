@@ -43,7 +43,9 @@ class BrokenJournal(MemoryJournal):
 @pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/streams/stream-1/nothing", "/v1/orders/a/b/c/d"])
 async def test_a_path_that_is_none_is_not_found(shop: Shopfront, path: str) -> None:
     """A problem like any other."""
-    assert problem(await shop.get(path), 404, "not_found")["what"] == "path"
+    told = problem(await shop.get(path), 404, "not_found")
+    assert told["what"] == "path"
+    assert "id" not in told
 
 
 async def test_a_method_that_is_none_says_which_there_are(shop: Shopfront) -> None:
@@ -132,6 +134,15 @@ def test_every_problem_has_a_status_and_a_name_of_its_own() -> None:
     assert set(STATUSES) <= set(Refusal.known)
     assert status_of("sold_out") == 409
     assert {status for status in STATUSES.values() if not 400 <= status <= 503} == set()
+
+
+@pytest.mark.parametrize("name", sorted(Refusal.known))
+def test_a_detail_is_a_sentence_for_whoever_reads_it(name: str) -> None:
+    """Without the marks of our source, and without the names of members that the problem does not have."""
+    kind = Refusal.known[name]
+    said = problem_of(kind(**{field.name: "x" for field in kind.__attrs_attrs__}))["detail"]  # type: ignore[attr-defined]
+    assert "`" not in said
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize("name", sorted(Refusal.known))

@@ -2,12 +2,17 @@
 
 import json
 from collections import Counter
+from datetime import UTC, date, datetime
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
+from api.commands.output import counted
+from api.demo.plan import HOSTS, Offering, Show, TakeBack
 from api.demo.report import Report
 from api.demo.rows import Orders
+from api.demo.screen import Screen
 from api.demo.tally import Closing, Payee, Tally
 
 
@@ -29,9 +34,9 @@ def report(*, verified: bool = True, board_units: int = 1_000) -> Report:
     return Report(Orders([], 9, Counter(unparsable=1)), tally(), closing, verified)
 
 
-def read(told: Report) -> str:
-    """Return what a person reads, on a screen of eighty columns."""
-    console = Console(file=StringIO(), width=80)
+def read(told: Report, width: int = 80) -> str:
+    """Return what a person reads, on a screen of eighty columns unless told."""
+    console = Console(file=StringIO(), width=width)
     told.show(console)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -44,6 +49,52 @@ def test_people_read_formatted_money_and_reasons() -> None:
         assert part in text
     assert "Verified" in text
     assert "…" not in text
+
+
+@pytest.mark.parametrize("width", [20, 30, 40, 50, 60, 70])
+def test_a_narrow_screen_shows_fewer_columns_and_never_fewer_digits(width: int) -> None:
+    """A figure without its last digits is a wrong figure."""
+    text = read(report(), width)
+    assert "…" not in text
+    tables = text.split("rows read")[0]
+    assert all(len(line) <= width for line in tables.splitlines())
+    if width >= 40:
+        for part in ("host-amara", "1,200", "12,345.67", "1,230.07 GBP"):
+            assert part in tables
+    if width >= 60:
+        assert "Refunds" in tables
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 70, 80, 100])
+def test_progress_on_a_narrow_screen_keeps_its_digits(width: int) -> None:
+    """What is counted and the time are whole; the words give way."""
+    console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+    screen = Screen(console)
+    offering = Offering("A1", "A product", 100, 1)
+    show = Show(date(2010, 12, 1), HOSTS[0], (offering,) * 3_388, ())
+    with screen.shows():
+        screen.begin(1, 3, show)
+        screen.advance()
+    assert isinstance(console.file, StringIO)
+    said = console.file.getvalue()
+    assert "…" not in said
+    assert "1/3388" in said
+    assert "0:00:00" in said
+
+
+def test_one_of_a_thing_is_one() -> None:
+    """Counts agree with their words."""
+    console = Console(file=StringIO(), width=120)
+    few = Show(
+        date(2010, 12, 1),
+        HOSTS[0],
+        (Offering("A1", "A product", 100, 1),),
+        (TakeBack(1, datetime(2010, 12, 1, tzinfo=UTC), "ann", "A1", 1),),
+    )
+    Screen(console).begin(1, 1, few)
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue().endswith("1 listing, 1 order or cancellation\n")
+    assert [counted(number, "record") for number in (0, 1, 1_000)] == ["0 records", "1 record", "1,000 records"]
 
 
 def test_people_are_told_when_something_does_not_hold() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.auth import issue
+from api.openapi import LIVE_PATH
 from tests.stories.shopfront import SECRET, serving
 
 CHECKS = (
@@ -26,14 +27,17 @@ CHECKS = (
 
 @pytest.mark.parametrize("examples", [5, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_the_description_of_the_api_is_true(tmp_path: Path, examples: int) -> None:
-    """Whatever schemathesis makes of it, no answer is a 5xx or other than it is described."""
+    """Whatever schemathesis makes of it, no answer is a 5xx or other than it is described.
+
+    The live feed is left out: its answer has no end to wait for (tests/api/test_live.py holds what it says).
+    """
     with serving(tmp_path) as (server,):
         token = issue("admin", "fuzz", 36_000, SECRET)
         fuzzed = subprocess.run(
             [
                 str(Path(sys.executable).parent / "schemathesis"), "run", f"{server.url}/schema/openapi.json",
                 "--header", f"Authorization: Bearer {token}", "--checks", ",".join(CHECKS),
-                "--max-examples", str(examples), "--continue-on-failure", "--seed", "1",
+                "--exclude-path", LIVE_PATH, "--max-examples", str(examples), "--continue-on-failure", "--seed", "1",
             ],
             cwd=tmp_path, env=os.environ | {"NO_COLOR": "1"}, capture_output=True, text=True, check=False,
         )  # fmt: skip
