@@ -174,7 +174,10 @@ def follower_on(parts: Opened) -> Follower:
 
 @asynccontextmanager
 async def existing_database(settings: Settings) -> AsyncIterator[str]:
-    """Have the PostgreSQL that was given or is in the data directory, and return its URL; none is made."""
+    """Have the PostgreSQL that was given or is in the data directory, and return its URL; none is made.
+
+    Servers in the data directory that a killed process has left are stopped at the end.
+    """
     if settings.database_url is not None:
         yield settings.database_url
         return
@@ -184,6 +187,7 @@ async def existing_database(settings: Settings) -> AsyncIterator[str]:
         )
     async with _embedded(EmbeddedPostgres(settings.data_dir / "postgres")) as url:
         yield url
+    await asyncio.to_thread(EmbeddedNats(settings.data_dir / "nats").sweep)
 
 
 def postgres_programs(settings: Settings) -> Path:
