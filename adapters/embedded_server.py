@@ -108,6 +108,13 @@ class EmbeddedServer(ABC):
             os.close(self._holding)
             self._holding = None
 
+    def sweep(self) -> None:
+        """Stop the server if it runs on for nobody, because whoever held it was killed."""
+        if self.directory.is_dir() and self.running():
+            with self._locked("start.lock"):
+                self._hold()
+            self.release()
+
     def running(self) -> bool:
         """Tell whether the server process lives; it may still be starting."""
         return self.pid is not None

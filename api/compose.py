@@ -31,7 +31,7 @@ from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
 from api.services import Services, Settings
 from application.payments import Cashier
-from application.ports import Journal, JournalError, Limits
+from application.ports import Journal, JournalError, Leadership, LeadershipLostError, Limits
 from application.reactions import MONEY, SHOP
 from application.reactor import Reactor, Timekeeper
 from application.till import Till
@@ -174,7 +174,10 @@ def follower_on(parts: Opened) -> Follower:
 
 @asynccontextmanager
 async def existing_database(settings: Settings) -> AsyncIterator[str]:
-    """Have the PostgreSQL that was given or is in the data directory, and return its URL; none is made."""
+    """Have the PostgreSQL that was given or is in the data directory, and return its URL; none is made.
+
+    Servers in the data directory that a killed process has left are stopped at the end.
+    """
     if settings.database_url is not None:
         yield settings.database_url
         return
@@ -184,6 +187,7 @@ async def existing_database(settings: Settings) -> AsyncIterator[str]:
         )
     async with _embedded(EmbeddedPostgres(settings.data_dir / "postgres")) as url:
         yield url
+    await asyncio.to_thread(EmbeddedNats(settings.data_dir / "nats").sweep)
 
 
 def postgres_programs(settings: Settings) -> Path:
@@ -281,10 +285,14 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         )
 
 
-async def _led(leadership: PostgresLeadership, name: str, job: Job) -> None:
+async def _led(leadership: Leadership, name: str, job: Job) -> None:
     """Do a job while this process has the lead of it; a second one would only get in its way."""
-    async with leadership.lead(name):
-        await job()
+    while True:
+        try:
+            async with leadership.lead(name):
+                await job()
+        except LeadershipLostError as error:
+            log.warning("%s stopped, standing again: %s", name, error)
 
 
 def _caller(client: httpx.AsyncClient, settings: Settings) -> Callable[[bytes, Mapping[str, str]], Awaitable[int]]:

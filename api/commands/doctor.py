@@ -96,7 +96,6 @@ def _look_at_secrets(report: Report, chosen: "Settings") -> None:
 
 async def _look_at_servers(report: Report, chosen: "Settings") -> None:
     from api.compose import (
-        NoJournalError,
         existing_database,
         look_at_database,
         look_at_nats,
@@ -114,8 +113,6 @@ async def _look_at_servers(report: Report, chosen: "Settings") -> None:
             if not inspected.findings:
                 async with opened(chosen) as parts:
                     await _look_at_journal(report, parts)
-    except NoJournalError as nothing:
-        report.note("journal", state=str(nothing))
     except Exception as error:  # noqa: BLE001 - a doctor goes on to the next part, whatever a part says
         report.problems.append(explained(error))
     seen = await asyncio.to_thread(look_at_nats, chosen)

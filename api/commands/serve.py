@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -57,8 +58,13 @@ CLOSING_SECONDS = 0.1
     show_envvar=True,
     help="The port to listen on; 0 takes a free one.",
 )
+@click.option(
+    "--until-input-ends", "tied", is_flag=True, hidden=True, help="Close when whoever holds our input is gone."
+)
 @servers
-def serve_command(host: str, port: int, data_dir: Path, database_url: str | None, nats_url: str | None) -> None:
+def serve_command(
+    host: str, port: int, data_dir: Path, database_url: str | None, nats_url: str | None, *, tied: bool
+) -> None:
     """Open the shop: the HTTP API, the pages and everything behind them.
 
     Without URLs a PostgreSQL and a NATS come along and keep their data in the data directory. Several servers may share
@@ -81,7 +87,7 @@ def serve_command(host: str, port: int, data_dir: Path, database_url: str | None
             nats_url=nats_url or None,
         )
         settings = evolve(settings, jwt_secret=token_secret(data_dir), webhook_secret=webhook_secret(data_dir))
-        _run(settings, listening)
+        _run(settings, listening, tied=tied)
 
 
 @contextmanager
@@ -114,19 +120,21 @@ def _not_bound(host: str, port: int, error: OSError) -> str:
             return f"{host} port {port} cannot be listened on: {error.strerror}"
 
 
-def _run(settings: "Settings", listening: socket.socket) -> None:
+def _run(settings: "Settings", listening: socket.socket, *, tied: bool) -> None:
     import uvloop
 
     from api.logs import configure_logs
 
     configure_logs()
-    uvloop.run(_serve(settings, listening))
+    uvloop.run(_serve(settings, listening, tied=tied))
 
 
-async def _serve(settings: "Settings", listening: socket.socket) -> None:
+async def _serve(settings: "Settings", listening: socket.socket, *, tied: bool) -> None:
     from api.compose import composed
 
     with _Stopping() as stopping:
+        if tied:
+            stopping.when_input_ends(sys.stdin.fileno())
         async with composed(settings) as services:
             from api.app import create_app
 
@@ -216,6 +224,16 @@ class _Stopping:
                 server.force_exit = True
 
         self._stop = stop
+
+    def when_input_ends(self, descriptor: int) -> None:
+        """Stop when a pipe ends: the one process that holds its other end is gone, however it went."""
+
+        def look() -> None:
+            if not os.read(descriptor, 4096):
+                self._loop.remove_reader(descriptor)
+                self._signalled()
+
+        self._loop.add_reader(descriptor, look)
 
     def _signalled(self) -> None:
         self.signalled = True

@@ -37,6 +37,7 @@ SUBJECTS: Final = {
 }
 """Whom the demo acts as; each does what is its own, and nobody is an admin."""
 ROOT: Final = Path(__file__).parents[2]
+TIED: Final = "--until-input-ends"
 LIVETILL: Final = (sys.executable, "-P", "-m", "api")
 """This very livetill, whatever directories called ``api`` there are where somebody stands."""
 
@@ -96,12 +97,13 @@ class Server:
     def _launch(self) -> None:
         """Start the process.
 
-        It has a session of its own: Ctrl-C reaches the demo, which then stops the shop in good order.
+        It has a session of its own: Ctrl-C reaches the demo, which then stops the shop in good order. Should the demo
+        be killed, the pipe to the shop ends with it, and the shop closes by itself.
         """
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                [*LIVETILL, "serve", "--host", HOST, "--port", str(self.port), "--data-dir", str(self.data_dir)],
-                stdin=subprocess.DEVNULL,
+                [*LIVETILL, "serve", "--host", HOST, "--port", str(self.port), "--data-dir", str(self.data_dir), TIED],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env=_environment(),
@@ -143,14 +145,20 @@ class Server:
 
     def stop(self) -> None:
         """Stop it and take its data away. Nothing waits here for the event loop, so no signal can come in between."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+        if self._process is not None:
+            self._end(self._process)
         shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _environment() -> dict[str, str]:

@@ -151,6 +151,19 @@ def test_the_last_one_to_release_stops_the_server(server: EmbeddedServer) -> Non
     assert not server.running()
 
 
+def test_a_server_that_nobody_holds_is_swept_away(server: EmbeddedServer) -> None:
+    """One that somebody holds is not, and where there is none nothing is made."""
+    server.sweep()
+    assert not server.directory.exists()
+    holding = another_process(server)
+    said_pid(holding)
+    server.sweep()
+    assert server.running()
+    end(holding)
+    server.sweep()
+    assert not server.running()
+
+
 def test_processes_that_start_at_once_share_one_server(server: EmbeddedServer) -> None:
     """Whoever comes first starts it; the others wait and find it."""
     processes = [another_process(server) for _ in range(3)]

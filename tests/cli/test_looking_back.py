@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from api.commands.troubles import CommandError
 from api.commands.verify import _replay_elsewhere
 from projections.verify import replay_to
 from tests.rehearsal import LISTING, STREAM
-from tests.stories.shopfront import livetill
+from tests.stories.shopfront import livetill, serving
 
 
 @pytest.fixture
@@ -199,6 +200,23 @@ def test_doctor_finds_nothing_wrong_with_a_sound_shop(ask: Any, nats_url: str) -
     assert set(found["lag_records"].values()) == {0}
     assert found["disk"]["free_bytes"] > 0
     assert "Nothing is wrong." in ask("doctor", "--nats-url", nats_url).stdout
+
+
+def test_doctor_says_that_there_is_no_journal(tmp_path: Path) -> None:
+    """A directory that was mistyped is not a sound shop; nothing is made in it."""
+    told = livetill("doctor", "--data-dir", str(tmp_path / "typo"))
+    assert told.returncode == 1
+    assert "Nothing is wrong" not in told.stdout
+    assert f"WRONG: there is no journal in {tmp_path / 'typo'}: " in told.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_doctor_says_where_the_database_that_comes_along_is(tmp_path: Path) -> None:
+    """Whoever wants a dump of it needs its address and the programs that fit it; they work while the shop sells."""
+    with serving(tmp_path):
+        told = document(livetill("doctor", "--json", "--data-dir", str(tmp_path)))["postgresql"]
+        dump = [f"{told['programs']}/pg_dump", "--format=custom", "--schema=journal", told["address"]]
+        assert subprocess.run(dump, capture_output=True, check=True, timeout=60).stdout.startswith(b"PGDMP")
 
 
 def test_doctor_says_what_is_wrong(ask: Any, shop_url: str) -> None:

@@ -113,6 +113,16 @@ async def test_servers_share_a_data_directory_and_survive_a_kill(tmp_path: Path)
         assert verified.returncode == 0, verified.stderr
 
 
+def test_the_next_command_stops_what_a_killed_server_left(tmp_path: Path) -> None:
+    """PostgreSQL and NATS outlive a kill for the next server; who only asks leaves nothing running behind it."""
+    with serving(tmp_path) as (shop,):
+        shop.kill()
+    assert set(servers_in(tmp_path)) == {"postgres", "nats-server"}
+    asked = livetill("verify", "--data-dir", str(tmp_path))
+    assert asked.returncode == 0, asked.stderr
+    assert servers_in(tmp_path) == []
+
+
 async def test_a_stop_finishes_what_is_in_flight_and_sends_viewers_away(
     tmp_path: Path, shop_url: str, nats_url: str
 ) -> None:
