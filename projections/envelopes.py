@@ -1,18 +1,18 @@
 """Rules over the envelopes of all records: order, time, commands, causation, arrival. Nothing here looks at an event.
 
-What is kept does not grow with the journal, save for sixteen bytes a command: its id must not come twice, and a set
-of strings would take ten times as much.
+What is kept in memory does not grow with the journal.
 """
 
-from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter, le
 from typing import Protocol
 
 from domain.record import Metadata, Record, UnreadableError
 from projections.breach import BreachError
+from projections.once import Once
 
-_BUCKETS = 256
+_position, _recorded_at = attrgetter("position"), attrgetter("recorded_at")
 
 
 class Envelopes(Protocol):
@@ -22,45 +22,6 @@ class Envelopes(Protocol):
         """Read an envelope; ``UnreadableError`` when it cannot be read."""
 
 
-class Once:
-    """Finds out which keys came twice, in sixteen bytes a key: a hash and the position."""
-
-    def __init__(self) -> None:
-        self._hashes = [array("q") for _ in range(_BUCKETS)]
-        self._positions = [array("q") for _ in range(_BUCKETS)]
-
-    def __len__(self) -> int:
-        """Count the keys that were noted."""
-        return sum(map(len, self._hashes))
-
-    def note(self, key: str, position: int) -> None:
-        """Remember that a key stands at a position."""
-        digest = hash(key)
-        bucket = digest % _BUCKETS
-        self._hashes[bucket].append(digest)
-        self._positions[bucket].append(position)
-
-    def suspects(self) -> list[tuple[int, int]]:
-        """Return pairs of positions whose keys have the same hash, by the later one; whoever asks compares the keys."""
-        pairs = [
-            pair
-            for hashes, positions in zip(self._hashes, self._positions, strict=True)
-            if len(set(hashes)) < len(hashes)
-            for pair in _pairs(hashes, positions)
-        ]
-        return sorted(pairs, key=lambda pair: pair[1])
-
-
-def _pairs(hashes: Iterable[int], positions: Iterable[int]) -> list[tuple[int, int]]:
-    first: dict[int, int] = {}
-    pairs = []
-    for digest, position in zip(hashes, positions, strict=True):
-        before = first.setdefault(digest, position)
-        if before != position:
-            pairs.append((before, position))
-    return pairs
-
-
 class EnvelopeRules:
     """Takes records in order of their positions; ``BreachError`` at the first that breaks a rule."""
 
@@ -68,28 +29,54 @@ class EnvelopeRules:
         self._decode = wire.decode_metadata
         self._recorded_at = datetime.min.replace(tzinfo=UTC)
         self._stored = b""
-        self._metadata: Metadata | None = None
+        self._metadata: Metadata
         self._left = 0
         self._arrivals: dict[tuple[str, str], int] = {}
         self.position = 0
         self.commands = Once()
 
+    def in_order(self, records: Sequence[Record]) -> int:
+        """Return how many of the next records stand in order, by position and by time.
+
+        All of them are looked at together, in C; only where something is wrong is it looked for record by record.
+        """
+        first, last = self.position + 1, self.position + len(records)
+        times = [self._recorded_at, *map(_recorded_at, records)]
+        if list(map(_position, records)) == list(range(first, last + 1)) and all(map(le, times, times[1:])):
+            return len(records)
+        return next(
+            place for place, record in enumerate(records) if self._misplaced(record, first + place, times[place])
+        )
+
+    def refuse(self, record: Record) -> None:
+        """Say what is wrong with the first record that does not stand in order."""
+        breach = self._misplaced(record, self.position + 1, self._recorded_at)
+        assert breach is not None
+        raise breach
+
     def take(self, record: Record) -> Metadata:
-        """Check the next record and return its envelope."""
-        position = self.position + 1
-        if record.position != position:
-            raise BreachError(position, "dense", f"after {self.position} comes {record.position}")
-        self.position = position
-        if record.recorded_at < self._recorded_at:
-            raise BreachError(position, "time", f"recorded {record.recorded_at}, after {self._recorded_at}")
+        """Check the next record, which stands in order, and return its envelope."""
+        self.position = record.position
         self._recorded_at = record.recorded_at
         if not self._left:
-            self._begin(record)
+            self._metadata = self._begin(record)
+            self._stored = record.metadata
         elif record.command_id is not None or record.metadata != self._stored:
-            raise BreachError(position, "command", f"{self._left} records of the command before are missing")
+            raise BreachError(record.position, "command", f"{self._left} records of the command before are missing")
         self._left -= 1
-        assert self._metadata is not None
         return self._metadata
+
+    def note(self, records: Iterable[Record]) -> None:
+        """Remember which commands begin in some records."""
+        self.commands.note([record.command_id for record in records if record.command_id is not None])
+
+    @staticmethod
+    def _misplaced(record: Record, position: int, after: datetime) -> BreachError | None:
+        if record.position != position:
+            return BreachError(position, "dense", f"after {position - 1} comes {record.position}")
+        if record.recorded_at < after:
+            return BreachError(position, "time", f"recorded {record.recorded_at}, after {after}")
+        return None
 
     def end(self) -> None:
         """Check that the last command is complete."""
@@ -101,7 +88,7 @@ class EnvelopeRules:
         """Whether the last record taken was the last of its command."""
         return not self._left
 
-    def _begin(self, record: Record) -> None:
+    def _begin(self, record: Record) -> Metadata:
         position = record.position
         try:
             metadata = self._decode(record.metadata)
@@ -111,8 +98,8 @@ class EnvelopeRules:
             raise BreachError(position, "command", f"begins as {record.command_id}, its envelope says otherwise")
         if metadata.causation is not None and not 0 < metadata.causation < position:
             raise BreachError(position, "causation", f"reacts to position {metadata.causation}")
-        self.commands.note(record.command_id, position)
-        self._stored, self._metadata, self._left = record.metadata, metadata, metadata.records
+        self._left = metadata.records
+        return metadata
 
     def arrive(self, metadata: Metadata, listing_ids: Iterable[str]) -> None:
         """Note that an order for some listings was judged; all of one till must come as they arrived."""

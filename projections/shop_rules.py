@@ -6,8 +6,10 @@ the least recently used are dropped, and folded anew from the journal if somethi
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
+
+from attrs import frozen
 
 from domain.commission import COMMISSION
 from domain.commission import facts as c
@@ -23,7 +25,8 @@ from domain.presence import PRESENCE
 from domain.record import Metadata, Record, UnreadableError
 from domain.stream import STREAM
 from projections.breach import BreachError
-from projections.envelopes import EnvelopeRules, Once
+from projections.envelopes import EnvelopeRules
+from projections.once import Once
 from projections.store import Wire
 
 DECIDERS: Final[Mapping[str, Decider[Any, Any, Any]]] = {
@@ -35,11 +38,25 @@ DECIDERS: Final[Mapping[str, Decider[Any, Any, Any]]] = {
 }
 PASSING: Final = ("order", "commission")
 """Aggregates that are many, short and soon done."""
+LISTINGS: Final = "listing"
 KEPT_STATES: Final = 50_000
 _Entry = tuple[int, Any]
 """Version and state."""
-_Route = tuple[str, str, Decider[Any, Any, Any], dict[str, _Entry]]
-"""For a topic: its aggregate, how ids of its histories begin, its decider, and where its states are."""
+_Check = Callable[[Record, Metadata, Any, Any], None]
+
+
+@frozen
+class _Route:
+    """What is known of a topic."""
+
+    kind: str
+    """Its aggregate."""
+    prefix: str
+    """How ids of its histories begin."""
+    decider: Decider[Any, Any, Any]
+    states: dict[str, _Entry]
+    """Where the states of its histories are."""
+    passing: bool
 
 
 class Histories(Protocol):
@@ -58,7 +75,7 @@ class ShopRules:
         self._passing: OrderedDict[str, _Entry] = OrderedDict()
         self._routes: dict[str, _Route] = {}
         self._shares: dict[tuple[str, str], list[int]] = {}
-        self._checks: dict[type, Callable[[Record, Metadata, Any, Any], None]] = {
+        self._checks: dict[type, _Check] = {
             o.OrderPlaced: self._placed,
             o.OrderRefused: self._refused,
             o.PaymentCaptured: self._captured,
@@ -74,17 +91,22 @@ class ShopRules:
 
     async def prepare(self, records: Sequence[Record]) -> None:
         """Have the states at hand that the next records change: keep the known ones, fold the dropped ones anew."""
-        passing, dropped = self._passing, set()
+        begun_here: set[str] = set()
+        wanted: set[str] = set()
         for record in records:
-            if record.history_id in passing:
-                passing.move_to_end(record.history_id)
-            elif record.version > 1 and kind_of(record.history_id) in PASSING:
-                dropped.add(record.history_id)
-        begun_here = {record.history_id for record in records if record.version == 1}
-        again = sorted(dropped - begun_here)
-        if again:
-            before = [r for r in await self._journal.load(dict.fromkeys(again, 0)) if r.position < records[0].position]
-            for record in before:
+            (wanted if record.version > 1 else begun_here).add(record.history_id)
+        dropped = []
+        for history_id in wanted - begun_here:
+            if history_id in self._passing:
+                self._passing.move_to_end(history_id)
+            elif kind_of(history_id) in PASSING:
+                dropped.append(history_id)
+        if dropped:
+            await self._fold_anew(sorted(dropped), records[0].position)
+
+    async def _fold_anew(self, history_ids: Sequence[str], upto: int) -> None:
+        for record in await self._journal.load(dict.fromkeys(history_ids, 0)):
+            if record.position < upto:
                 self._fold(record, self._route(record))
 
     def trim(self) -> None:
@@ -94,39 +116,43 @@ class ShopRules:
 
     def take(self, record: Record, metadata: Metadata) -> None:
         """Fold a record and check what it leads to."""
-        route = self._route(record)
-        kind = route[0]
+        route = self._routes.get(record.topic)
+        if route is None or not record.history_id.startswith(route.prefix):
+            route = self._route(record)
         event, state = self._fold(record, route)
-        if kind == "listing":
+        if route.kind == LISTINGS:
             self._conserved(record, state)
         check = self._checks.get(type(event))
         if check is not None:
             check(record, metadata, event, state)
         if record.version == 1:
-            self.counts[kind] += 1
-            if kind in PASSING:
-                self.begun.note(record.history_id, record.position)
+            self.counts[route.kind] += 1
         if self._shares and self._envelopes.between_commands:
             (order_id, line_id), _ = self._shares.popitem()
             raise BreachError(record.position, "commission", f"shares of line {line_id} of {order_id} are missing")
 
-    def _route(self, record: Record) -> "_Route":
-        """Return the aggregate that a record belongs to: its history and its topic must agree."""
+    def note(self, records: Iterable[Record]) -> None:
+        """Remember which passing histories begin in some records that were taken."""
+        routes = self._routes
+        self.begun.note([each.history_id for each in records if each.version == 1 and routes[each.topic].passing])
+
+    def _route(self, record: Record) -> _Route:
+        """Return what is known of a record's topic: its history must be of the same aggregate."""
         route = self._routes.get(record.topic)
         if route is None:
             kind = record.topic.partition(".")[0]
             if kind not in DECIDERS:
                 raise BreachError(record.position, "readable", f"the topic {record.topic} is unknown")
-            known = self._passing if kind in PASSING else self._resident
-            route = self._routes[record.topic] = (kind, f"{kind}-", DECIDERS[kind], known)
-        if not record.history_id.startswith(route[1]):
+            passing = kind in PASSING
+            states = self._passing if passing else self._resident
+            route = self._routes[record.topic] = _Route(kind, f"{kind}-", DECIDERS[kind], states, passing)
+        if not record.history_id.startswith(route.prefix):
             raise BreachError(record.position, "readable", f"{record.topic} stands in {record.history_id}")
         return route
 
-    def _fold(self, record: Record, route: "_Route") -> tuple[Any, Any]:
+    def _fold(self, record: Record, route: _Route) -> tuple[Any, Any]:
         """Return the event of a record and the state after it."""
-        history_id, version = record.history_id, record.version
-        _, _, decider, known = route
+        history_id, version, known, decider = record.history_id, record.version, route.states, route.decider
         before, state = known.get(history_id) or (0, decider.initial)
         if version != before + 1:
             raise BreachError(record.position, "version", f"{history_id} goes from {before} to {version}")
@@ -146,13 +172,13 @@ class ShopRules:
         available, reserved, committed = units.available, units.reserved, units.committed
         shipped, unavailable, returned = units.shipped, units.unavailable, units.returned_to_source
         whole = available + reserved + committed + shipped + unavailable + returned
-        least = min(available, reserved, committed, shipped, unavailable, returned)
-        if whole != units.allotted or least < 0:
+        enough = available >= 0 <= reserved and committed >= 0 <= shipped and unavailable >= 0 <= returned
+        if whole != units.allotted or not enough:
             raise BreachError(record.position, "units", f"{record.history_id} has {units}")
 
     def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, _: Order) -> None:
         self._envelopes.arrive(metadata, [each.listing_id for each in event.lines])
-        if sum(each.amount_minor for each in event.lines) != event.total_minor:
+        if sum([each.amount_minor for each in event.lines]) != event.total_minor:
             raise BreachError(record.position, "captured", f"the lines of {record.history_id} do not sum to its total")
 
     def _refused(self, record: Record, metadata: Metadata, event: o.OrderRefused, _: Order) -> None:

@@ -18,8 +18,9 @@ from projections.applying import Applier
 from projections.breach import RULES, Breach, BreachError
 from projections.catalogue import named
 from projections.digest import Digest, digest
-from projections.envelopes import EnvelopeRules, Once
+from projections.envelopes import EnvelopeRules
 from projections.memory import MemoryStore
+from projections.once import Once
 from projections.projection import Projection
 from projections.shop_rules import KEPT_STATES, ShopRules
 from projections.store import Parked, Store, Wire
@@ -118,6 +119,7 @@ async def verify(
         breach = await walk.whole(end, chunk, advanced)
         replayed = {each.name: each for each in await replaying} if breach is None else {}
     finally:
+        walk.close()
         replaying.cancel()
         await asyncio.gather(replaying, return_exceptions=True)
     compared = tuple(Compared(each, replayed.get(each.name)) for each in live)
@@ -205,11 +207,16 @@ class _Walk:
         return None
 
     async def _take(self, records: Sequence[Record]) -> None:
+        sound = self.envelopes.in_order(records)
         await self._shop.prepare(records)
-        for begin in range(0, len(records), SLICE):
-            for record in records[begin : begin + SLICE]:
+        for begin in range(0, sound, SLICE):
+            for record in records[begin : min(begin + SLICE, sound)]:
                 self._shop.take(record, self.envelopes.take(record))
             await asyncio.sleep(0)
+        if sound < len(records):
+            self.envelopes.refuse(records[sound])
+        self.envelopes.note(records)
+        self._shop.note(records)
         self._shop.trim()
 
     async def _finish(self, end: int) -> None:
@@ -217,15 +224,30 @@ class _Walk:
         self.envelopes.end()
         if self.envelopes.position < end:
             raise BreachError(self.envelopes.position + 1, "dense", f"the journal ends here, its head is {end}")
-        await self._only_once(self.envelopes.commands, "command", lambda record: record.command_id or "")
-        await self._only_once(self._shop.begun, "version", lambda record: record.history_id)
+        await self._only_once(self.envelopes.commands, "command", lambda record: record.command_id)
+        await self._only_once(
+            self._shop.begun, "version", lambda record: record.history_id if record.version == 1 else None
+        )
 
-    async def _only_once(self, once: Once, rule: str, key_of: Callable[[Record], str]) -> None:
-        """Compare the keys behind equal hashes."""
-        for first, second in once.suspects():
-            [a], [b] = await self._journal.read(first - 1, 1), await self._journal.read(second - 1, 1)
-            if key_of(a) == key_of(b):
-                raise BreachError(second, rule, f"{key_of(b)} was begun before, at position {first}")
+    async def _only_once(self, once: Once, rule: str, key_of: Callable[[Record], str | None]) -> None:
+        """Where hashes were equal, walk again and compare the keys themselves."""
+        twice = once.twice()
+        if not twice:
+            return
+        seen: dict[str, int] = {}
+        async with aclosing(_chunks(self._journal, self.envelopes.position, CHUNK)) as chunks:
+            async for records in chunks:
+                for record in records:
+                    key = key_of(record)
+                    if key is not None and hash(key) in twice:
+                        first = seen.setdefault(key, record.position)
+                        if first != record.position:
+                            raise BreachError(record.position, rule, f"{key} was begun before, at position {first}")
+
+    def close(self) -> None:
+        """Let go of what lies on disk."""
+        self.envelopes.commands.close()
+        self._shop.begun.close()
 
     def counts(self) -> dict[str, int]:
         """Say how much was looked at."""
