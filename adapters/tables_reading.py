@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from adapters.tables_sql import statements
 from adapters.tables_writing import store_errors
+from projections.canonical import lines
 from projections.store import Found, Mark, Parked, Query
 from projections.tables import Key, R, Table
 
@@ -68,5 +69,10 @@ class PostgresSnapshot:
         with store_errors():
             async with self.connection.cursor(f"{table.name}{self.suffix}", binary=True) as cursor:
                 await cursor.execute(of.walk)
-                while lines := await cursor.fetchmany(_WALKED_ROWS):
-                    yield of.values(lines)
+                while found := await cursor.fetchmany(_WALKED_ROWS):
+                    yield of.values(found)
+
+    async def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[str]]:
+        """Walk a table in the same way, its rows as ``canonical`` writes them."""
+        async for rows in self.chunks(table):
+            yield lines(table, rows)

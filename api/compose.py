@@ -7,7 +7,7 @@ relay. Everything that runs beside the requests is a job with a name; one that e
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from adapters.payments_sandbox import SandboxProvider
 from adapters.processes import Usage, memory_gb
 from adapters.relay import Relay
 from adapters.tables_postgres import PostgresStore
+from adapters.tables_scratch import ScratchStore
 from adapters.wire import JsonWire
 from api.services import Services, Settings
 from application.payments import Cashier
@@ -147,6 +148,16 @@ class Opened:
     journal: PostgresJournal
     store: PostgresStore
     wire: JsonWire
+
+    @staticmethod
+    @contextlib.contextmanager
+    def scratch() -> Iterator[ScratchStore]:
+        """Have a store for a replay that may be longer than memory."""
+        store = ScratchStore()
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from typing import Any
 
 from attrs import frozen
 
-from projections.canonical import lines
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
 from projections.replay import as_of
@@ -56,8 +55,8 @@ async def digest_of(snapshot: Snapshot, projection: Projection) -> Digest:
     digesting = Digesting()
     for table in projection.tables:
         digesting.begin(table)
-        async for rows in snapshot.chunks(table):
-            digesting.add(lines(table, rows))
+        async for lines in snapshot.lines(table):
+            digesting.add(lines)
             await asyncio.sleep(0)
     return Digest(projection.name, snapshot.position, digesting.result())
 

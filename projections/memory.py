@@ -10,9 +10,10 @@ from typing import Any, get_origin
 
 from attrs import astuple, frozen, has
 
+from projections.canonical import lines
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
-from projections.store import Found, Mark, MarkMovedError, Parked, Query, RowsRefusedError, Write
+from projections.store import Found, Mark, MarkMovedError, Parked, Query, RowsRefusedError, Snapshot, Write
 from projections.tables import Key, R, Table, kind_of_column
 
 _LARGEST = 2**63
@@ -86,14 +87,16 @@ class MemoryStore:
         self._parked[parked.projection, parked.position] = parked
 
     @asynccontextmanager
-    async def snapshot(self, projection: Projection) -> AsyncIterator["_MemorySnapshot"]:
+    async def snapshot(self, projection: Projection) -> AsyncIterator[Snapshot]:
         """Hold a projection's rows still for as long as the block lasts."""
         rows = {table: dict(self._rows[table]) for table in projection.tables}
-        yield _MemorySnapshot(self._marks[projection.name].position, rows)
+        yield MemorySnapshot(self._marks[projection.name].position, rows)
 
 
 @frozen
-class _MemorySnapshot:
+class MemorySnapshot:
+    """A projection's rows at one position."""
+
     position: int
     _rows: dict[Table[Any], dict[Key, Any]]
 
@@ -103,6 +106,11 @@ class _MemorySnapshot:
         keys = sorted(rows)
         for begin in range(0, len(keys), _WALKED_ROWS):
             yield [table.values(rows[key]) for key in keys[begin : begin + _WALKED_ROWS]]
+
+    async def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[str]]:
+        """Walk a table in the same way, its rows as ``canonical`` writes them."""
+        async for rows in self.chunks(table):
+            yield lines(table, rows)
 
 
 def _fits(row: Any, query: Query[Any]) -> bool:

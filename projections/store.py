@@ -120,6 +120,9 @@ class Snapshot(Protocol):
     def chunks(self, table: Table[Any]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
         """Walk a table in the order of its key, some rows at a time, each as its columns; flat in memory."""
 
+    def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[str]]:
+        """Walk a table in the same way, its rows as ``canonical`` writes them."""
+
 
 class Tables(Protocol):
     """Where rows can be asked for."""

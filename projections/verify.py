@@ -8,7 +8,6 @@ live ones can be compared.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import Protocol
 
 from attrs import Factory, frozen
@@ -29,8 +28,6 @@ CHUNK = 5_000
 """Records that are read at a time."""
 SLICE = 1_000
 """Records between two pauses in which others on the event loop get their turn."""
-Replay = Callable[[Mapping[str, int]], Awaitable[Sequence[Digest]]]
-"""Digests read models replayed from the journal, by name and position."""
 Advanced = Callable[[int, int], None]
 """Told how many records are verified, and of how many."""
 
@@ -94,36 +91,57 @@ class Certificate:
         return self.breach is None and not self.differing and not self.parked
 
 
+Compare = Callable[[], Awaitable[Sequence[Compared]]]
+"""Replays the read models and says what they hold beside what they must."""
+
+
 async def verify(
     journal: Archive,
     wire: FullWire,
     store: Store | None = None,
     *,
-    replay: Replay | None = None,
+    compare: Compare | None = None,
     advanced: Advanced | None = None,
     kept_states: int = KEPT_STATES,
     chunk: int = CHUNK,
 ) -> Certificate:
     """Verify the journal up to its head, and the read models of ``store`` each at its own position.
 
-    ``replay`` gives the digests to compare with, for read models by name and position; unless told they are replayed
-    here. Memory holds the states of shows and listings, ``kept_states`` others, 16 bytes a command and a passing
-    history, and where the replay is done its rows: about as much as the read models themselves.
+    ``compare`` replays them, in another process perhaps; unless told they are replayed here, into memory. The walk
+    itself holds the states of shows and listings and ``kept_states`` others.
     """
-    live = [] if store is None else await digest(store)
-    parked = () if store is None else await _parked(store, {each.name for each in live})
-    end = max([await journal.head(), *(each.position for each in live)])
-    replaying = _replaying(replay or partial(replay_to, journal, wire), live)
-    walk = _Walk(journal, wire, kept_states)
+    comparing = asyncio.create_task(_compared(journal, wire, store, compare))
+    walk = _Walk(journal, wire, kept_states, chunk, advanced)
+    breach = None
     try:
-        breach = await walk.whole(end, chunk, advanced)
-        replayed = {each.name: each for each in await replaying} if breach is None else {}
+        await walk.upto(await journal.head())
+        compared = await comparing
+        await walk.upto(max((each.live.position for each in compared), default=0))
+        await walk.finish()
+    except BreachError as error:
+        breach = error.breach
+        compared = () if store is None else [Compared(each, None) for each in await digest(store)]
     finally:
         walk.close()
-        replaying.cancel()
-        await asyncio.gather(replaying, return_exceptions=True)
-    compared = tuple(Compared(each, replayed.get(each.name)) for each in live)
-    return Certificate(walk.envelopes.position, walk.counts(), breach, compared, parked)
+        comparing.cancel()
+        await asyncio.gather(comparing, return_exceptions=True)
+    parked = () if store is None else await _parked(store, {each.live.name for each in compared})
+    return Certificate(walk.envelopes.position, walk.counts(), breach, tuple(compared), parked)
+
+
+async def _compared(journal: Archive, wire: Wire, store: Store | None, compare: Compare | None) -> Sequence[Compared]:
+    if store is None:
+        return ()
+    return await compare() if compare is not None else await compared_with_replay(journal, wire, store)
+
+
+async def compared_with_replay(
+    journal: Archive, wire: Wire, store: Store, scratch: Store | None = None
+) -> list[Compared]:
+    """Return what the read models hold, and what they must: each replayed to its own position."""
+    live = await digest(store)
+    replayed = await replay_to(journal, wire, {each.name: each.position for each in live}, scratch)
+    return [Compared(*pair) for pair in zip(live, replayed, strict=True)]
 
 
 async def _parked(store: Store, names: Collection[str]) -> tuple[Parked, ...]:
@@ -131,28 +149,24 @@ async def _parked(store: Store, names: Collection[str]) -> tuple[Parked, ...]:
     return tuple(each for each in await store.parked() if each.projection in names)
 
 
-def _replaying(replay: Replay, live: Sequence[Digest]) -> "asyncio.Task[Sequence[Digest]]":
-    async def run() -> Sequence[Digest]:
-        return await replay({each.name: each.position for each in live}) if live else ()
+async def replay_to(journal: Archive, wire: Wire, ends: Mapping[str, int], store: Store | None = None) -> list[Digest]:
+    """Digest read models replayed from the journal alone, each to a position of its own.
 
-    return asyncio.create_task(run())
-
-
-async def replay_to(journal: Archive, wire: Wire, ends: Mapping[str, int]) -> list[Digest]:
-    """Digest read models replayed from the journal alone, each to a position of its own."""
+    Unless told they are replayed into memory, which then grows with their rows.
+    """
     projections = named(*ends)
-    store = MemoryStore(projections)
-    applier = Applier(wire, store, cached_rows=0)
-    async for records in _chunks(journal, max(ends.values()), CHUNK):
+    scratch = store or MemoryStore(projections)
+    applier = Applier(wire, scratch, cached_rows=0)
+    async for records in _chunks(journal, 0, max(ends.values()), CHUNK):
         for begin in range(0, len(records), SLICE):
-            await _apply(applier, store, projections, ends, records[begin : begin + SLICE])
+            await _apply(applier, scratch, projections, ends, records[begin : begin + SLICE])
             await asyncio.sleep(0)
-    return await digest(store, projections)
+    return await digest(scratch, projections)
 
 
 async def _apply(
     applier: Applier,
-    store: MemoryStore,
+    store: Store,
     projections: Sequence[Projection],
     ends: Mapping[str, int],
     records: Sequence[Record],
@@ -168,10 +182,11 @@ async def _apply(
         records = records[size:]
 
 
-async def _chunks(journal: Archive, end: int, chunk: int) -> AsyncGenerator[Sequence[Record], None]:
-    """Read the journal up to a position; the next chunk is on its way while the caller works on one."""
-    after = 0
-    reading = asyncio.create_task(journal.read(after, min(chunk, end)))
+async def _chunks(journal: Archive, after: int, end: int, chunk: int) -> AsyncGenerator[Sequence[Record], None]:
+    """Read the journal from one position to another; the next chunk is on its way while the caller works on one."""
+    if after >= end:
+        return
+    reading = asyncio.create_task(journal.read(after, min(chunk, end - after)))
     try:
         while records := await reading:
             after = records[-1].position
@@ -188,23 +203,22 @@ async def _chunks(journal: Archive, end: int, chunk: int) -> AsyncGenerator[Sequ
 class _Walk:
     """One pass over the journal under all rules."""
 
-    def __init__(self, journal: Archive, wire: FullWire, kept_states: int) -> None:
-        self._journal = journal
+    def __init__(
+        self, journal: Archive, wire: FullWire, kept_states: int, chunk: int, advanced: Advanced | None
+    ) -> None:
+        self._journal, self._chunk, self._advanced = journal, chunk, advanced
+        self._end = 0
         self.envelopes = EnvelopeRules(wire)
         self._shop = ShopRules(wire, journal, self.envelopes, kept=kept_states)
 
-    async def whole(self, end: int, chunk: int, advanced: Advanced | None) -> Breach | None:
-        """Walk up to a position; return the first breach."""
-        try:
-            async with aclosing(_chunks(self._journal, end, chunk)) as chunks:
-                async for records in chunks:
-                    await self._take(records)
-                    if advanced is not None:
-                        advanced(self.envelopes.position, end)
-            await self._finish(end)
-        except BreachError as error:
-            return error.breach
-        return None
+    async def upto(self, end: int) -> None:
+        """Walk on to a position, if that lies ahead."""
+        self._end = max(end, self._end)
+        async with aclosing(_chunks(self._journal, self.envelopes.position, self._end, self._chunk)) as chunks:
+            async for records in chunks:
+                await self._take(records)
+                if self._advanced is not None:
+                    self._advanced(self.envelopes.position, self._end)
 
     async def _take(self, records: Sequence[Record]) -> None:
         sound = self.envelopes.in_order(records)
@@ -219,11 +233,11 @@ class _Walk:
         self._shop.note(records)
         self._shop.trim()
 
-    async def _finish(self, end: int) -> None:
+    async def finish(self) -> None:
         """Check what can only be said at the end: nothing is missing, nothing came twice."""
         self.envelopes.end()
-        if self.envelopes.position < end:
-            raise BreachError(self.envelopes.position + 1, "dense", f"the journal ends here, its head is {end}")
+        if self.envelopes.position < self._end:
+            raise BreachError(self.envelopes.position + 1, "dense", f"the journal ends here, its head is {self._end}")
         await self._only_once(self.envelopes.commands, "command", lambda record: record.command_id)
         await self._only_once(
             self._shop.begun, "version", lambda record: record.history_id if record.version == 1 else None
@@ -235,7 +249,7 @@ class _Walk:
         if not twice:
             return
         seen: dict[str, int] = {}
-        async with aclosing(_chunks(self._journal, self.envelopes.position, CHUNK)) as chunks:
+        async with aclosing(_chunks(self._journal, 0, self.envelopes.position, CHUNK)) as chunks:
             async for records in chunks:
                 for record in records:
                     key = key_of(record)

@@ -1,6 +1,7 @@
 """``livetill digest``."""
 
-import json
+import gc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,23 +14,15 @@ from api.commands.running import on_journal, position_of
 if TYPE_CHECKING:
     from api.compose import Opened
     from projections.digest import Digest
-
-
-def _ends(_context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, int] | None:
-    try:
-        return None if text is None else {str(name): int(position) for name, position in json.loads(text).items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise click.BadParameter("must be an object of positions by read model", param=parameter) from error
+    from projections.verify import Compared
 
 
 @click.command("digest")
 @AS_OF
-@click.option("--each", hidden=True, callback=_ends, help="Positions by read model, as JSON: how verify asks.")
+@click.option("--compare", is_flag=True, hidden=True, help="Each beside its replay: how verify asks.")
 @JSON
 @database
-def digest_command(
-    as_of: str | None, each: dict[str, int] | None, as_json: bool, data_dir: Path, database_url: str | None
-) -> None:
+def digest_command(as_of: str | None, compare: bool, as_json: bool, data_dir: Path, database_url: str | None) -> None:
     """Print a line a read model: its name, its position and the SHA-256 of its rows.
 
     Without --as-of the live rows are digested, each read model at its own position; with it they are replayed from
@@ -39,13 +32,16 @@ def digest_command(
     Example:
       livetill digest --as-of 4711
     """
+    # A long replay makes more rows than garbage: the usual thresholds would have them looked through again and again.
+    gc.set_threshold(200_000, 50, 1_000)
 
-    async def work(parts: "Opened") -> "list[Digest]":
+    async def work(parts: "Opened") -> "Sequence[Compared | Digest]":
         from projections.digest import digest, digest_at
-        from projections.verify import replay_to
+        from projections.verify import compared_with_replay
 
-        if each is not None:
-            return await replay_to(parts.journal, parts.wire, each)
+        if compare:
+            with parts.scratch() as scratch:
+                return await compared_with_replay(parts.journal, parts.wire, parts.store, scratch)
         if as_of is None:
             return await digest(parts.store)
         return await digest_at(parts.journal, parts.wire, await position_of(parts.journal, as_of))

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,7 @@ from api.commands.troubles import CommandError
 
 if TYPE_CHECKING:
     from api.compose import Opened
-    from projections.digest import Digest
-    from projections.verify import Certificate, Replay
+    from projections.verify import Certificate, Compare, Compared
 
 PATIENCE_SECONDS = 5.0
 WORTH_A_PROCESS = 20_000
@@ -58,8 +56,8 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
             await follower.wait_for(await parts.journal.head(), list(await follower.positions()), PATIENCE_SECONDS)
         began = time.perf_counter()
         with progress("Verifying", quiet=as_json) as advanced:
-            replay = await _elsewhere(parts)
-            certificate = await verify(parts.journal, parts.wire, store, replay=replay, advanced=advanced)
+            compare = await _elsewhere(parts)
+            certificate = await verify(parts.journal, parts.wire, store, compare=compare, advanced=advanced)
         return certificate, time.perf_counter() - began
 
     certificate, seconds = on_journal(settings(data_dir, database_url), work)
@@ -70,19 +68,20 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
     sys.exit(0 if certificate.holds else 1)
 
 
-async def _elsewhere(parts: "Opened") -> "Replay | None":
+async def _elsewhere(parts: "Opened") -> "Compare | None":
     """Let another process replay the read models, where that is worth its start and there is a core for it."""
     if await parts.journal.head() < WORTH_A_PROCESS or (os.cpu_count() or 1) == 1:
         return None
-    return partial(_replay_elsewhere, parts.url)
+    return partial(_compare_elsewhere, parts.url)
 
 
-async def _replay_elsewhere(url: str, ends: Mapping[str, int]) -> "list[Digest]":
+async def _compare_elsewhere(url: str) -> "list[Compared]":
     from projections.digest import Digest
+    from projections.verify import Compared
 
     path = os.pathsep.join(each or os.getcwd() for each in sys.path)  # noqa: PTH109 - a path for Python
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "api", "digest", "--json", "--each", json.dumps(dict(ends))),
+        *(sys.executable, "-m", "api", "digest", "--compare", "--json"),
         env={**os.environ, "LIVETILL_DATABASE_URL": url, "PYTHONPATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -96,7 +95,7 @@ async def _replay_elsewhere(url: str, ends: Mapping[str, int]) -> "list[Digest]"
         raise
     if process.returncode != 0:
         raise CommandError(f"the read models could not be replayed: {said.decode(errors='replace').strip()}")
-    return [Digest(**each) for each in json.loads(printed)]
+    return [Compared(Digest(**each["live"]), Digest(**each["replayed"])) for each in json.loads(printed)]
 
 
 def _document(certificate: "Certificate", seconds: float) -> dict[str, Any]:

@@ -14,12 +14,15 @@ import psycopg
 import pytest
 
 from adapters.journal_postgres import PostgresJournal
+from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
 from api.commands.output import print_json
 from api.commands.replay import _flat
 from api.commands.troubles import CommandError
-from api.commands.verify import _replay_elsewhere
-from projections.verify import replay_to
+from api.commands.verify import _compare_elsewhere
+from projections.catalogue import NAMES, named
+from projections.digest import digest_at
+from projections.verify import compared_with_replay, replay_to
 from tests.rehearsal import LISTING, STREAM
 from tests.stories.shopfront import livetill, serving
 
@@ -234,16 +237,30 @@ def test_doctor_says_what_is_wrong(ask: Any, shop_url: str) -> None:
     assert "NATS cannot be reached" in wrong[2]
 
 
-async def test_another_process_replays_the_same(shop_url: str) -> None:
-    """What verify has a second process replay is what it would have replayed itself, each to its own position."""
+async def test_another_process_compares_the_same(shop_url: str) -> None:
+    """What verify has a second process replay and compare is what it would have found itself."""
+    journal, store = PostgresJournal(shop_url), PostgresStore(shop_url)
+    await journal.open()
+    await store.open()
+    try:
+        here = await compared_with_replay(journal, JsonWire(), store)
+    finally:
+        await store.close()
+        await journal.close()
+    assert await _compare_elsewhere(shop_url) == here
+    assert [each.live.name for each in here] == list(NAMES)
+    with pytest.raises(CommandError, match="could not be replayed: livetill: The database cannot be reached"):
+        await _compare_elsewhere("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+async def test_each_read_model_is_replayed_to_a_position_of_its_own(shop_url: str) -> None:
+    """A follower may have brought some further than others; each is compared where it stands."""
     ends = {"live_stock": 50, "orders": 40}
     journal = PostgresJournal(shop_url)
     await journal.open()
     try:
-        here = await replay_to(journal, JsonWire(), ends)
+        found = await replay_to(journal, JsonWire(), ends)
+        then = [await digest_at(journal, JsonWire(), position, named(name)) for name, position in ends.items()]
     finally:
         await journal.close()
-    assert await _replay_elsewhere(shop_url, ends) == here
-    assert [(each.name, each.position) for each in here] == list(ends.items())
-    with pytest.raises(CommandError, match="could not be replayed: livetill: The database cannot be reached"):
-        await _replay_elsewhere("postgresql://nobody@127.0.0.1:1/nothing", ends)
+    assert [[each] for each in found] == then
