@@ -7,15 +7,15 @@ over other connections, so that a slow reader never stands in the way of the til
 import struct
 from abc import ABC, abstractmethod
 from asyncio import Lock
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
-from psycopg.rows import args_row
+from psycopg.rows import RowFactory, args_row, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.installation import one_line
@@ -39,6 +39,7 @@ from application.ports import (
     JournalUnavailableError,
 )
 from domain.record import Record
+from projections.projection import Fact
 
 CHUNK = 5_000
 """Records that ``scan`` reads at a time."""
@@ -60,6 +61,9 @@ _LOAD = """
 _READ = """
     SELECT r.position, r.history_id, r.version, r.topic, r.state, r.recorded_at, r.metadata, r.command_id
     FROM journal.record r WHERE r.position > %b ORDER BY r.position LIMIT %b"""
+_FACTS = """
+    SELECT r.position, r.history_id, r.topic, r.state
+    FROM journal.record r WHERE r.position > %b ORDER BY r.position LIMIT %b"""
 # A command's records follow each other and share one metadata; its id stands on the first.
 _OF_COMMANDS = """
     SELECT r.position, r.history_id, r.version, r.topic, r.state, r.recorded_at, r.metadata, r.command_id
@@ -80,12 +84,28 @@ _OF_COMMANDS = """
     ORDER BY r.position"""
 
 
+class _Bare(NamedTuple):
+    """A record without its envelope: half the time that a ``Record`` takes to make."""
+
+    position: int
+    history_id: str
+    topic: str
+    state: bytes
+
+
+def _bare(_: object) -> Callable[[Sequence[Any]], _Bare]:
+    return _Bare._make
+
+
+_RECORDS: RowFactory[Record] = args_row(Record)
+
+
 class _Reading(ABC):
     """All that can be asked of the journal, over whatever ``_rows`` asks."""
 
     @abstractmethod
-    async def _rows(self, query: LiteralString, *parameters: object, record: bool = True) -> list[Any]:
-        """Return the rows of a query, as records unless told otherwise."""
+    async def _rows(self, query: LiteralString, *parameters: object, make: RowFactory[Any] = _RECORDS) -> list[Any]:
+        """Return the rows of a query, made into records unless told otherwise."""
 
     async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
         """Return the records of each history after the given version, by history and version; one query."""
@@ -98,6 +118,10 @@ class _Reading(ABC):
     async def read(self, after: int, limit: int) -> Sequence[Record]:
         """Return up to ``limit`` records after a position, in order."""
         return await self._rows(_READ, after, limit)
+
+    async def facts(self, after: int, limit: int) -> Sequence[Fact]:
+        """Return the same records without their envelopes, which are most of their bytes: a third of the time."""
+        return await self._rows(_FACTS, after, limit, make=_bare)
 
     async def scan(self, after: int = 0, upto: int | None = None) -> AsyncIterator[Sequence[Record]]:
         """Walk the journal in chunks, up to the head of this moment; ``JournalError`` if a position is missing.
@@ -122,7 +146,7 @@ class _Reading(ABC):
         return await self._number("SELECT journal.position_at(%b)", instant)
 
     async def _number(self, query: LiteralString, *parameters: object) -> int:
-        [(number,)] = await self._rows(query, *parameters, record=False)
+        [(number,)] = await self._rows(query, *parameters, make=tuple_row)
         return int(number)
 
 
@@ -191,10 +215,10 @@ class PostgresJournal(_Reading):
             finally:
                 await roll_back(connection)
 
-    async def _rows(self, query: LiteralString, *parameters: object, record: bool = True) -> list[Any]:
+    async def _rows(self, query: LiteralString, *parameters: object, make: RowFactory[Any] = _RECORDS) -> list[Any]:
         try:
             async with self._readers.connection() as connection:
-                return await _fetch(connection, query, parameters, record=record)
+                return await _fetch(connection, query, parameters, make)
         except psycopg.Error as error:
             raise failure(error) from error
 
@@ -256,9 +280,9 @@ class _Turn(_Reading):
             unknown = self._written and is_lost(self._connection, error)
             raise failure(error, unknown=unknown) from error
 
-    async def _rows(self, query: LiteralString, *parameters: object, record: bool = True) -> list[Any]:
+    async def _rows(self, query: LiteralString, *parameters: object, make: RowFactory[Any] = _RECORDS) -> list[Any]:
         try:
-            return await _fetch(self._connection, query, parameters, record=record)
+            return await _fetch(self._connection, query, parameters, make)
         except psycopg.Error as error:
             raise failure(error) from error
 
@@ -292,11 +316,8 @@ def _columns(batch: Batch) -> tuple[object, ...]:
 
 
 async def _fetch(
-    connection: AsyncConnection[Any], query: LiteralString, parameters: Sequence[object], *, record: bool
+    connection: AsyncConnection[Any], query: LiteralString, parameters: Sequence[object], make: RowFactory[Any]
 ) -> list[Any]:
-    cursor: Any = connection.cursor(binary=True)
-    if record:
-        cursor.row_factory = args_row(Record)
+    cursor = connection.cursor(binary=True, row_factory=make)
     await cursor.execute(query, parameters, prepare=True)
-    rows: list[Any] = await cursor.fetchall()
-    return rows
+    return await cursor.fetchall()

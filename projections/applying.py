@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from domain.record import Record
 from projections.folding import CACHED_ROWS, Folder
-from projections.projection import Projection
+from projections.projection import Fact, Projection
 from projections.store import Mark, Parked, RowsRefusedError, Store, Wire, Write
 
 
@@ -19,7 +18,7 @@ class Applier:
         """Trust no row that is remembered: somebody else may have written."""
         self._folder.forget()
 
-    async def apply(self, records: Sequence[Record], projections: Mapping[Projection, Mark]) -> list[Parked]:
+    async def apply(self, records: Sequence[Fact], projections: Mapping[Projection, Mark]) -> list[Parked]:
         """Take records in for projections whose marks stand at the record before them; return what was parked."""
         try:
             write = await self._folder.fold(records, projections)
@@ -34,7 +33,7 @@ class Applier:
         return list(write.parked)
 
     async def _apart(
-        self, records: Sequence[Record], projections: Mapping[Projection, Mark], error: RowsRefusedError
+        self, records: Sequence[Fact], projections: Mapping[Projection, Mark], error: RowsRefusedError
     ) -> list[Parked]:
         """Halve the batch, then take one projection at a time, until it is clear what is refused."""
         if len(records) > 1:
@@ -47,7 +46,7 @@ class Applier:
         return [parked for part in parts for parked in await self.apply(*part)]
 
     async def _park(
-        self, record: Record, projections: Mapping[Projection, Mark], error: RowsRefusedError
+        self, record: Fact, projections: Mapping[Projection, Mark], error: RowsRefusedError
     ) -> list[Parked]:
         parked = [Parked(each.name, record.position, record.topic, str(error)) for each in projections]
         moves = {each.name: (mark, record.position) for each, mark in projections.items()}
@@ -55,7 +54,7 @@ class Applier:
         return parked
 
 
-def _at(projections: Mapping[Projection, Mark], record: Record) -> dict[Projection, Mark]:
+def _at(projections: Mapping[Projection, Mark], record: Fact) -> dict[Projection, Mark]:
     return {each: Mark(record.position, mark.generation) for each, mark in projections.items()}
 
 
@@ -63,7 +62,7 @@ class GapError(Exception):
     """The journal misses a position: it was tampered with or damaged, and nobody may go on as if it were not."""
 
 
-def require_dense(records: Sequence[Record], after: int) -> None:
+def require_dense(records: Sequence[Fact], after: int) -> None:
     """Raise ``GapError`` unless the records follow each other from the one after ``after`` on."""
     if records[0].position != after + 1 or records[-1].position != after + len(records):
         raise GapError(f"The journal has a gap after position {after}: restore it from a backup")

@@ -8,8 +8,7 @@ from attrs import define
 from domain.commission import facts as c
 from domain.commission.rules import Stage
 from domain.ids import CommissionId, OrderId, PayeeId, StreamId
-from domain.record import Record
-from projections.projection import Projection, change, put
+from projections.projection import Fact, Projection, change, put
 from projections.tables import Key, Table
 
 
@@ -49,7 +48,7 @@ COMMISSIONS = Table(
 )
 
 
-def _accrued(_: Key, record: Record, event: c.CommissionAccrued) -> CommissionRow:
+def _accrued(_: Key, record: Fact, event: c.CommissionAccrued) -> CommissionRow:
     row = CommissionRow(
         record.history_id, event.order_id, event.line_id, event.stream_id, event.payee_id, event.instrument.value,
         event.currency, event.rate_bps, event.base_minor, event.base_minor, event.amount_minor, event.amount_minor,
@@ -59,7 +58,7 @@ def _accrued(_: Key, record: Record, event: c.CommissionAccrued) -> CommissionRo
     return row
 
 
-def _excluded(_: Key, record: Record, event: c.CommissionExcluded) -> CommissionRow:
+def _excluded(_: Key, record: Fact, event: c.CommissionExcluded) -> CommissionRow:
     """Nothing is earned, so nothing can be taken back: the base stands for ever and the amounts are zero."""
     row = CommissionRow(
         record.history_id, event.order_id, event.line_id, event.stream_id, event.payee_id, event.instrument.value,
@@ -69,29 +68,29 @@ def _excluded(_: Key, record: Record, event: c.CommissionExcluded) -> Commission
     return row
 
 
-def _qualified(row: CommissionRow, _: Record, event: c.CommissionQualified) -> None:
+def _qualified(row: CommissionRow, _: Fact, event: c.CommissionQualified) -> None:
     row.locks_at = event.locks_at
     _reach(row, Stage.QUALIFIED)
 
 
-def _locked(row: CommissionRow, _: Record, __: Any) -> None:
+def _locked(row: CommissionRow, _: Fact, __: Any) -> None:
     _reach(row, Stage.LOCKED)
 
 
-def _reversed(row: CommissionRow, _: Record, event: c.CommissionReversed) -> None:
+def _reversed(row: CommissionRow, _: Fact, event: c.CommissionReversed) -> None:
     _revise(row, event.remaining_base_minor, -event.amount_minor)
 
 
-def _adjusted(row: CommissionRow, _: Record, event: c.CommissionAdjusted) -> None:
+def _adjusted(row: CommissionRow, _: Fact, event: c.CommissionAdjusted) -> None:
     _revise(row, event.remaining_base_minor, event.amount_minor)
 
 
-def _held(row: CommissionRow, _: Record, __: Any) -> None:
+def _held(row: CommissionRow, _: Fact, __: Any) -> None:
     row.held = True
     row.status = _status(row)
 
 
-def _released(row: CommissionRow, _: Record, __: Any) -> None:
+def _released(row: CommissionRow, _: Fact, __: Any) -> None:
     row.held = False
     row.status = _status(row)
 

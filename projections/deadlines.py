@@ -13,9 +13,8 @@ from attrs import define
 
 from domain.listing import events as li
 from domain.order import events as o
-from domain.record import Record
 from domain.stream import events as s
-from projections.projection import DROPPED, Fate, Handler, Projection, change, drop, put
+from projections.projection import DROPPED, Fact, Fate, Handler, Projection, change, drop, put
 from projections.tables import Key, Table
 
 
@@ -55,7 +54,7 @@ def _begins(kind: Due, moment: str) -> Handler:
     """Handle an event that says in a field of its own when something is due."""
     name, due_at = kind.value, attrgetter(moment)
 
-    def start(_: Key, record: Record, event: Any) -> DeadlineRow:
+    def start(_: Key, record: Fact, event: Any) -> DeadlineRow:
         return DeadlineRow(record.history_id, name, due_at(event))
 
     return put(DEADLINES, start, _key_of(kind))
@@ -69,18 +68,18 @@ def _window(step: Any) -> Handler:
     return change(DEADLINES, step, _key_of(Due.ANNOUNCE_WINDOW))
 
 
-def _planned(_: Key, record: Record, event: li.WindowScheduled) -> DeadlineRow:
+def _planned(_: Key, record: Fact, event: li.WindowScheduled) -> DeadlineRow:
     due_at = event.opens_at - timedelta(seconds=event.countdown_seconds)
     return DeadlineRow(
         record.history_id, Due.ANNOUNCE_WINDOW.value, due_at, event.number, event.opens_at, event.closes_at
     )
 
 
-def _counting_down(row: DeadlineRow, _: Record, event: li.CountdownStarted) -> None:
+def _counting_down(row: DeadlineRow, _: Fact, event: li.CountdownStarted) -> None:
     row.due_at = event.opens_at
 
 
-def _opened(row: DeadlineRow, _: Record, __: Any) -> Fate | None:
+def _opened(row: DeadlineRow, _: Fact, __: Any) -> Fate | None:
     """Wait for its end; one without an end is closed by hand or with the show."""
     if row.closes_at is None:
         return DROPPED
@@ -88,7 +87,7 @@ def _opened(row: DeadlineRow, _: Record, __: Any) -> Fate | None:
     return None
 
 
-def _extended(row: DeadlineRow, _: Record, event: li.WindowExtended) -> None:
+def _extended(row: DeadlineRow, _: Fact, event: li.WindowExtended) -> None:
     if row.due_at == row.closes_at:
         row.due_at = event.closes_at
     row.closes_at = event.closes_at

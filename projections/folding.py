@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from domain.record import Record, UnreadableError
-from projections.projection import DROPPED, Change, Handler, MissingRowError, Projection
+from domain.record import UnreadableError
+from projections.projection import DROPPED, Change, Fact, Handler, MissingRowError, Projection
 from projections.store import Mark, Parked, Store, Wire, Write
 from projections.tables import Key, Table
 
@@ -25,7 +25,7 @@ _ABSENT: Any = object()
 Pages = defaultdict[Table[Any], dict[Key, Any]]
 
 
-_Task = tuple[Projection, Record, Any, Sequence[Change]]
+_Task = tuple[Projection, Fact, Any, Sequence[Change]]
 """What one record and its event mean to one projection."""
 
 
@@ -44,7 +44,7 @@ class Folder:
         self._types: dict[str, type] = {}
         self._routes: dict[tuple[Projection, ...], dict[type, list[tuple[Projection, Handler]]]] = {}
 
-    async def fold(self, records: Sequence[Record], projections: Mapping[Projection, Mark]) -> Write:
+    async def fold(self, records: Sequence[Fact], projections: Mapping[Projection, Mark]) -> Write:
         """Return what a batch comes to for projections that have all come to the record before it."""
         parked: list[Parked] = []
         tasks = await self._tasks(records, tuple(projections), parked)
@@ -74,7 +74,7 @@ class Folder:
         self._cache.clear()
 
     async def _tasks(
-        self, records: Sequence[Record], projections: tuple[Projection, ...], parked: list[Parked]
+        self, records: Sequence[Fact], projections: tuple[Projection, ...], parked: list[Parked]
     ) -> list[_Task]:
         routes = self._routes_of(projections)
         tasks: list[_Task] = []
@@ -133,7 +133,7 @@ class Folder:
             if not count % PAUSE_RECORDS:
                 await asyncio.sleep(0)
 
-    def _change(self, change: Change, record: Record, event: Any) -> None:
+    def _change(self, change: Change, record: Fact, event: Any) -> None:
         table, key, start, step = change
         page = self._pages[table]
         if step is None:
@@ -176,7 +176,7 @@ class Folder:
 
 
 def _add_tasks(
-    record: Record,
+    record: Fact,
     event: Any,
     handlers: Iterable[tuple[Projection, Handler]],
     tasks: list[_Task],
@@ -189,5 +189,5 @@ def _add_tasks(
             parked.append(_parked(projection, record, error))
 
 
-def _parked(projection: Projection, record: Record, error: Exception) -> Parked:
+def _parked(projection: Projection, record: Fact, error: Exception) -> Parked:
     return Parked(projection.name, record.position, record.topic, f"{type(error).__name__}: {error}")

@@ -13,9 +13,8 @@ from attrs import define
 from domain.ids import ListingId, StreamId
 from domain.listing.events import UnitsCommitted, UnitsReturned
 from domain.order.events import RefundIssued
-from domain.record import Record
 from domain.stream.events import AudienceSampled
-from projections.projection import Change, Projection, Step, put
+from projections.projection import Change, Fact, Projection, Step, put
 from projections.tables import Key, Table
 
 
@@ -65,15 +64,15 @@ AUDIENCES = Table("leaderboard_audiences", AudienceRow, key=("stream_id",), proj
 _LISTINGS, _HOSTS, _BUYERS = Board.LISTINGS.value, Board.HOSTS.value, Board.BUYERS.value
 
 
-def _committed(record: Record, event: UnitsCommitted) -> Sequence[Change]:
+def _committed(record: Fact, event: UnitsCommitted) -> Sequence[Change]:
     return _on_boards(event, record.history_id, _sold)
 
 
-def _came_back(record: Record, event: UnitsReturned) -> Sequence[Change]:
+def _came_back(record: Fact, event: UnitsReturned) -> Sequence[Change]:
     return _on_boards(event, record.history_id, _unsold)
 
 
-def _refunded(_: Record, event: RefundIssued) -> Sequence[Change]:
+def _refunded(_: Fact, event: RefundIssued) -> Sequence[Change]:
     """Spread a refund over its lines; one of an orphaned payment has none, for nothing was sold."""
     return [
         change
@@ -93,11 +92,11 @@ def _on_boards(
     )
 
 
-def _begun(key: Key, _: Record, __: object) -> StandingRow:
+def _begun(key: Key, _: Fact, __: object) -> StandingRow:
     return StandingRow(*key)
 
 
-def _sold(row: StandingRow, record: Record, event: UnitsCommitted) -> None:
+def _sold(row: StandingRow, record: Fact, event: UnitsCommitted) -> None:
     row.units += event.quantity
     row.units_reached = record.position
     if event.amount_minor:
@@ -106,14 +105,14 @@ def _sold(row: StandingRow, record: Record, event: UnitsCommitted) -> None:
         row.gmv_reached = row.net_gmv_reached = record.position
 
 
-def _unsold(row: StandingRow, record: Record, event: UnitsReturned) -> None:
+def _unsold(row: StandingRow, record: Fact, event: UnitsReturned) -> None:
     row.units -= event.quantity
     row.returned_units += event.quantity
     row.units_reached = record.position
 
 
 def _given_back(amount_minor: int) -> Step:
-    def step(row: StandingRow, record: Record, _: RefundIssued) -> None:
+    def step(row: StandingRow, record: Fact, _: RefundIssued) -> None:
         row.refunded_minor += amount_minor
         row.net_gmv_minor -= amount_minor
         row.net_gmv_reached = record.position
@@ -121,7 +120,7 @@ def _given_back(amount_minor: int) -> Step:
     return step
 
 
-def _sampled(_: Key, record: Record, event: AudienceSampled) -> AudienceRow:
+def _sampled(_: Key, record: Fact, event: AudienceSampled) -> AudienceRow:
     return AudienceRow(record.history_id, event.views)
 
 

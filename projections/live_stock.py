@@ -12,8 +12,7 @@ from attrs import define
 from domain.ids import ListingId
 from domain.listing import events as e
 from domain.listing.offer import Component, Discount, Phase, Window
-from domain.record import Record
-from projections.projection import Projection, change, put
+from projections.projection import Fact, Projection, change, put
 from projections.tables import Key, Table
 
 
@@ -71,112 +70,112 @@ class StockRow:
 LIVE_STOCK = Table("live_stock", StockRow, key=("listing_id",), indexes=(("stream_id", "listing_id"),))
 
 
-def _created(_: Key, record: Record, event: e.ListingCreated) -> StockRow:
+def _created(_: Key, record: Fact, event: e.ListingCreated) -> StockRow:
     return StockRow(
         record.history_id, event.stream_id, event.sku, event.title, event.currency, event.price_minor,
         event.hold_seconds, event.components,
     )  # fmt: skip
 
 
-def _allotted(row: StockRow, _: Record, event: e.StockAllotted) -> None:
+def _allotted(row: StockRow, _: Fact, event: e.StockAllotted) -> None:
     row.allotted += event.quantity
     row.available += event.quantity
 
 
-def _allotment_returned(row: StockRow, _: Record, event: e.AllotmentReturned) -> None:
+def _allotment_returned(row: StockRow, _: Fact, event: e.AllotmentReturned) -> None:
     row.available -= event.quantity
     row.returned_to_source += event.quantity
 
 
-def _adjusted(row: StockRow, _: Record, event: e.StockAdjusted) -> None:
+def _adjusted(row: StockRow, _: Fact, event: e.StockAdjusted) -> None:
     row.allotted += event.delta
     row.available += event.delta
 
 
-def _oversell_covered(row: StockRow, _: Record, event: e.OversellCovered) -> None:
+def _oversell_covered(row: StockRow, _: Fact, event: e.OversellCovered) -> None:
     row.allotted -= event.quantity
     row.available -= event.quantity
 
 
-def _reserved(row: StockRow, _: Record, event: e.UnitsReserved) -> None:
+def _reserved(row: StockRow, _: Fact, event: e.UnitsReserved) -> None:
     row.available -= event.quantity
     row.reserved += event.quantity
 
 
-def _released(row: StockRow, _: Record, event: e.UnitsReleased) -> None:
+def _released(row: StockRow, _: Fact, event: e.UnitsReleased) -> None:
     row.reserved -= event.quantity
     row.available += event.quantity
 
 
-def _committed(row: StockRow, _: Record, event: e.UnitsCommitted) -> None:
+def _committed(row: StockRow, _: Fact, event: e.UnitsCommitted) -> None:
     row.reserved -= event.quantity
     row.committed += event.quantity
 
 
-def _shipped(row: StockRow, _: Record, event: e.UnitsShipped) -> None:
+def _shipped(row: StockRow, _: Fact, event: e.UnitsShipped) -> None:
     row.committed -= event.quantity
     row.shipped += event.quantity
 
 
-def _returned(row: StockRow, _: Record, event: e.UnitsReturned) -> None:
+def _returned(row: StockRow, _: Fact, event: e.UnitsReturned) -> None:
     source, target = event.source.value, event.target.value
     setattr(row, source, getattr(row, source) - event.quantity)
     setattr(row, target, getattr(row, target) + event.quantity)
 
 
-def _sold_out(row: StockRow, _: Record, __: Any) -> None:
+def _sold_out(row: StockRow, _: Fact, __: Any) -> None:
     row.sold_out = True
 
 
-def _back_in_stock(row: StockRow, _: Record, __: Any) -> None:
+def _back_in_stock(row: StockRow, _: Fact, __: Any) -> None:
     row.sold_out = False
 
 
-def _price_set(row: StockRow, _: Record, event: e.PriceSet) -> None:
+def _price_set(row: StockRow, _: Fact, event: e.PriceSet) -> None:
     row.price_minor = event.price_minor
 
 
-def _limit_set(row: StockRow, _: Record, event: e.PurchaseLimitSet) -> None:
+def _limit_set(row: StockRow, _: Fact, event: e.PurchaseLimitSet) -> None:
     row.purchase_limit = event.limit
 
 
-def _discount_scheduled(row: StockRow, _: Record, event: e.DiscountScheduled) -> None:
+def _discount_scheduled(row: StockRow, _: Fact, event: e.DiscountScheduled) -> None:
     row.discounts = (*row.discounts, event.discount)
 
 
-def _discount_ended(row: StockRow, _: Record, event: e.DiscountEnded) -> None:
+def _discount_ended(row: StockRow, _: Fact, event: e.DiscountEnded) -> None:
     row.discounts = tuple(each for each in row.discounts if each.discount_id != event.discount_id)
 
 
-def _withdrawn(row: StockRow, _: Record, __: Any) -> None:
+def _withdrawn(row: StockRow, _: Fact, __: Any) -> None:
     row.withdrawn = True
 
 
-def _window_scheduled(row: StockRow, _: Record, event: e.WindowScheduled) -> None:
+def _window_scheduled(row: StockRow, _: Fact, event: e.WindowScheduled) -> None:
     row.window_number = event.number
     row.opens_at, row.closes_at = event.opens_at, event.closes_at
     row.countdown_seconds = event.countdown_seconds
     row.announced = Phase.SCHEDULED.value
 
 
-def _countdown_started(row: StockRow, _: Record, __: Any) -> None:
+def _countdown_started(row: StockRow, _: Fact, __: Any) -> None:
     row.announced = Phase.COUNTDOWN.value
 
 
-def _window_opened(row: StockRow, _: Record, __: Any) -> None:
+def _window_opened(row: StockRow, _: Fact, __: Any) -> None:
     row.announced = Phase.OPEN.value
 
 
-def _window_extended(row: StockRow, _: Record, event: e.WindowExtended) -> None:
+def _window_extended(row: StockRow, _: Fact, event: e.WindowExtended) -> None:
     row.closes_at = event.closes_at
 
 
-def _window_closed(row: StockRow, _: Record, event: e.WindowClosed) -> None:
+def _window_closed(row: StockRow, _: Fact, event: e.WindowClosed) -> None:
     row.closes_at = event.closed_at
     row.announced = Phase.CLOSED.value
 
 
-_STEPS: dict[type, Callable[[StockRow, Record, Any], None]] = {
+_STEPS: dict[type, Callable[[StockRow, Fact, Any], None]] = {
     e.StockAllotted: _allotted,
     e.AllotmentReturned: _allotment_returned,
     e.StockAdjusted: _adjusted,

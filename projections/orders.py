@@ -9,8 +9,7 @@ from attrs import define
 from domain.ids import BuyerId, HostId, OrderId, StreamId
 from domain.order import events as o
 from domain.order.state import Stage, Status
-from domain.record import Record
-from projections.projection import Projection, change, put
+from projections.projection import Fact, Projection, change, put
 from projections.tables import Key, Table
 
 
@@ -49,7 +48,7 @@ ORDERS = Table(
 _PLACED: Final = Stage.PLACED.value
 
 
-def _placed(_: Key, record: Record, event: o.OrderPlaced) -> OrderRow:
+def _placed(_: Key, record: Fact, event: o.OrderPlaced) -> OrderRow:
     units = sum([line.quantity for line in event.lines])
     return OrderRow(
         record.history_id, event.stream_id, event.buyer_id, event.host_id, _PLACED, _PLACED, event.currency,
@@ -57,7 +56,7 @@ def _placed(_: Key, record: Record, event: o.OrderPlaced) -> OrderRow:
     )  # fmt: skip
 
 
-def _refused(_: Key, record: Record, event: o.OrderRefused) -> OrderRow:
+def _refused(_: Key, record: Fact, event: o.OrderRefused) -> OrderRow:
     stage = Stage.REFUSED.value
     units = sum(line.quantity for line in event.asked)
     return OrderRow(
@@ -66,25 +65,25 @@ def _refused(_: Key, record: Record, event: o.OrderRefused) -> OrderRow:
     )  # fmt: skip
 
 
-def _reaches(stage: Stage) -> Callable[[OrderRow, Record, Any], None]:
-    def step(row: OrderRow, _: Record, __: Any) -> None:
+def _reaches(stage: Stage) -> Callable[[OrderRow, Fact, Any], None]:
+    def step(row: OrderRow, _: Fact, __: Any) -> None:
         row.stage = stage.value
         row.status = _status(row)
 
     return step
 
 
-def _captured(row: OrderRow, _: Record, event: o.PaymentCaptured) -> None:
+def _captured(row: OrderRow, _: Fact, event: o.PaymentCaptured) -> None:
     row.stage = Stage.PAID.value
     row.captured_minor = event.amount_minor
     row.status = _status(row)
 
 
-def _line_cancelled(row: OrderRow, _: Record, event: o.LineCancelled) -> None:
+def _line_cancelled(row: OrderRow, _: Fact, event: o.LineCancelled) -> None:
     row.units -= event.quantity
 
 
-def _money_back(row: OrderRow, _: Record, event: o.RefundIssued) -> None:
+def _money_back(row: OrderRow, _: Fact, event: o.RefundIssued) -> None:
     """Count what goes back of what was captured; an orphaned payment was never part of it."""
     if event.allocations:
         row.refunded_minor += event.amount_minor

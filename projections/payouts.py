@@ -10,8 +10,7 @@ from attrs import define
 
 from domain.commission import facts as c
 from domain.ids import PayeeId
-from domain.record import Record
-from projections.projection import Projection, change, ensure
+from projections.projection import Fact, Projection, change, ensure
 from projections.tables import Key, Table
 
 
@@ -36,30 +35,30 @@ class PayoutRow:
 PAYOUTS = Table("payouts", PayoutRow, key=("payee_id", "currency"))
 
 
-def _payee(_: Record, event: Any) -> Key:
+def _payee(_: Fact, event: Any) -> Key:
     return (event.payee_id, event.currency)
 
 
-def _begun(key: Key, _: Record, __: Any) -> PayoutRow:
+def _begun(key: Key, _: Fact, __: Any) -> PayoutRow:
     return PayoutRow(*key)
 
 
-def _accrued(row: PayoutRow, _: Record, event: c.CommissionAccrued) -> None:
+def _accrued(row: PayoutRow, _: Fact, event: c.CommissionAccrued) -> None:
     row.accrued_minor += event.amount_minor
     row.pending_minor += event.amount_minor
 
 
-def _locked(row: PayoutRow, _: Record, event: c.CommissionLocked) -> None:
+def _locked(row: PayoutRow, _: Fact, event: c.CommissionLocked) -> None:
     row.pending_minor -= event.amount_minor
     row.payable_minor += event.amount_minor
 
 
-def _reversed(row: PayoutRow, _: Record, event: c.CommissionReversed) -> None:
+def _reversed(row: PayoutRow, _: Fact, event: c.CommissionReversed) -> None:
     row.reversed_minor += event.amount_minor
     _add(row, event.fund, -event.amount_minor)
 
 
-def _adjusted(row: PayoutRow, _: Record, event: c.CommissionAdjusted) -> None:
+def _adjusted(row: PayoutRow, _: Fact, event: c.CommissionAdjusted) -> None:
     row.reversed_minor -= event.amount_minor
     _add(row, event.fund, event.amount_minor)
 

@@ -7,12 +7,31 @@ clock and no other projection, so the same code serves the live tables, a rebuil
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import frozen
 
-from domain.record import Record
 from projections.tables import Key, R, Table
+
+
+class Fact(Protocol):
+    """What a fold sees of a record: the event and its place, not the envelope. That can be read without the rest."""
+
+    @property
+    def position(self) -> int:
+        """Its place in the journal."""
+
+    @property
+    def history_id(self) -> str:
+        """Whose history it belongs to."""
+
+    @property
+    def topic(self) -> str:
+        """The stored name of its event."""
+
+    @property
+    def state(self) -> bytes:
+        """The event itself, as it is stored."""
 
 
 class Fate(Enum):
@@ -22,9 +41,9 @@ class Fate(Enum):
 
 
 DROPPED: Final = Fate.DROPPED
-Start = Callable[[Key, Record, Any], Any]
+Start = Callable[[Key, Fact, Any], Any]
 """Makes the row of a key from the record and event that begin it."""
-Step = Callable[[Any, Record, Any], Fate | None]
+Step = Callable[[Any, Fact, Any], Fate | None]
 """Changes a row in place; its position is set by whoever runs it."""
 
 
@@ -35,8 +54,8 @@ With ``start`` alone the row is put, whatever was there; with ``step`` alone it 
 it is begun when it is not there; with neither it is dropped. Plain tuples, for a record makes two of them on average
 and a class with names took longer to make than the row took to change.
 """
-Handler = Callable[[Record, Any], Sequence[Change]]
-KeyOf = Callable[[Record, Any], Key]
+Handler = Callable[[Fact, Any], Sequence[Change]]
+KeyOf = Callable[[Fact, Any], Key]
 
 
 @frozen(eq=False)
@@ -53,25 +72,25 @@ class MissingRowError(Exception):
     """An event changes a row that is not there: what should have begun it was parked, or the journal is broken."""
 
 
-def of_history(record: Record, _event: Any) -> Key:
+def of_history(record: Fact, _event: Any) -> Key:
     """Return the key of the row that stands for the record's own history."""
     return (record.history_id,)
 
 
-def put(table: Table[R], start: Callable[[Key, Record, Any], R], key: KeyOf = of_history) -> Handler:
+def put(table: Table[R], start: Callable[[Key, Fact, Any], R], key: KeyOf = of_history) -> Handler:
     """Handle an event that begins a row or replaces it."""
     return lambda record, event: ((table, key(record, event), start, None),)
 
 
-def change(table: Table[R], step: Callable[[R, Record, Any], Fate | None], key: KeyOf = of_history) -> Handler:
+def change(table: Table[R], step: Callable[[R, Fact, Any], Fate | None], key: KeyOf = of_history) -> Handler:
     """Handle an event that changes a row."""
     return lambda record, event: ((table, key(record, event), None, step),)
 
 
 def ensure(
     table: Table[R],
-    start: Callable[[Key, Record, Any], R],
-    step: Callable[[R, Record, Any], Fate | None],
+    start: Callable[[Key, Fact, Any], R],
+    step: Callable[[R, Fact, Any], Fate | None],
     key: KeyOf = of_history,
 ) -> Handler:
     """Handle an event that changes a row and begins it if need be."""

@@ -6,10 +6,9 @@ from typing import Any
 from attrs import define
 
 from domain.ids import BrandId, HostId, ListingId, StreamId
-from domain.record import Record
 from domain.stream import events as s
 from domain.stream.state import Status
-from projections.projection import Projection, change, put
+from projections.projection import Fact, Projection, change, put
 from projections.tables import Key, Table
 
 
@@ -40,37 +39,37 @@ class StreamRow:
 STREAMS = Table("streams", StreamRow, key=("stream_id",), indexes=(("running", "stream_id"),))
 
 
-def _scheduled(_: Key, record: Record, event: s.StreamScheduled) -> StreamRow:
+def _scheduled(_: Key, record: Fact, event: s.StreamScheduled) -> StreamRow:
     return StreamRow(
         record.history_id, event.title, event.host_id, event.brand_id, event.currency, event.scheduled_at, event.host_id
     )
 
 
-def _rescheduled(row: StreamRow, _: Record, event: s.StreamRescheduled) -> None:
+def _rescheduled(row: StreamRow, _: Fact, event: s.StreamRescheduled) -> None:
     row.scheduled_at = event.scheduled_at
 
 
-def _started(row: StreamRow, _: Record, event: s.StreamStarted) -> None:
+def _started(row: StreamRow, _: Fact, event: s.StreamStarted) -> None:
     row.started_at = event.started_at
     _become(row, Status.LIVE)
 
 
-def _interrupted(row: StreamRow, _: Record, __: Any) -> None:
+def _interrupted(row: StreamRow, _: Fact, __: Any) -> None:
     _become(row, Status.INTERRUPTED)
 
 
-def _back(row: StreamRow, _: Record, __: Any) -> None:
+def _back(row: StreamRow, _: Fact, __: Any) -> None:
     row.ended_at = None
     _become(row, Status.LIVE)
 
 
-def _ended(row: StreamRow, _: Record, event: s.StreamEnded) -> None:
+def _ended(row: StreamRow, _: Fact, event: s.StreamEnded) -> None:
     row.ended_at = event.ended_at
     row.pins = ()
     _become(row, Status.ENDED)
 
 
-def _cancelled(row: StreamRow, _: Record, __: Any) -> None:
+def _cancelled(row: StreamRow, _: Fact, __: Any) -> None:
     row.pins = ()
     _become(row, Status.CANCELLED)
 
@@ -80,25 +79,25 @@ def _become(row: StreamRow, status: Status) -> None:
     row.running = status in (Status.LIVE, Status.INTERRUPTED)
 
 
-def _segment(row: StreamRow, _: Record, event: s.SegmentStarted) -> None:
+def _segment(row: StreamRow, _: Fact, event: s.SegmentStarted) -> None:
     row.on_air, row.segment_listing_id = event.host_id, event.listing_id
 
 
-def _co_host_left(row: StreamRow, _: Record, event: s.CoHostLeft) -> None:
+def _co_host_left(row: StreamRow, _: Fact, event: s.CoHostLeft) -> None:
     """Whoever is on air and leaves hands over to the host."""
     if row.on_air == event.host_id:
         row.on_air = row.host_id
 
 
-def _pinned(row: StreamRow, _: Record, event: s.ListingPinned) -> None:
+def _pinned(row: StreamRow, _: Fact, event: s.ListingPinned) -> None:
     row.pins = (*row.pins, event.listing_id)
 
 
-def _unpinned(row: StreamRow, _: Record, event: s.ListingUnpinned) -> None:
+def _unpinned(row: StreamRow, _: Fact, event: s.ListingUnpinned) -> None:
     row.pins = tuple(each for each in row.pins if each != event.listing_id)
 
 
-def _sampled(row: StreamRow, _: Record, event: s.AudienceSampled) -> None:
+def _sampled(row: StreamRow, _: Fact, event: s.AudienceSampled) -> None:
     row.views = event.views
 
 

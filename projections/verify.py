@@ -6,9 +6,9 @@ live ones can be compared.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from attrs import Factory, frozen
 
@@ -20,14 +20,17 @@ from projections.digest import Digest, digest
 from projections.envelopes import EnvelopeRules
 from projections.memory import MemoryStore
 from projections.once import Once
-from projections.projection import Projection
+from projections.projection import Fact, Projection
 from projections.shop_rules import KEPT_STATES, ShopRules
 from projections.store import Parked, Store, Wire
 
+F = TypeVar("F", bound=Fact)
 CHUNK = 5_000
 """Records that are read at a time."""
 SLICE = 1_000
 """Records between two pauses in which others on the event loop get their turn."""
+Read = Callable[[int, int], Coroutine[Any, Any, Sequence[Fact]]]
+"""Returns records after a position, up to a number of them, in order."""
 Advanced = Callable[[int, int], None]
 """Told how many records are verified, and of how many."""
 
@@ -132,15 +135,13 @@ async def verify(
 async def _compared(journal: Archive, wire: Wire, store: Store | None, compare: Compare | None) -> Sequence[Compared]:
     if store is None:
         return ()
-    return await compare() if compare is not None else await compared_with_replay(journal, wire, store)
+    return await compare() if compare is not None else await compared_with_replay(journal.read, wire, store)
 
 
-async def compared_with_replay(
-    journal: Archive, wire: Wire, store: Store, scratch: Store | None = None
-) -> list[Compared]:
+async def compared_with_replay(read: Read, wire: Wire, store: Store, scratch: Store | None = None) -> list[Compared]:
     """Return what the read models hold, and what they must: each replayed to its own position."""
     live = await digest(store)
-    replayed = await replay_to(journal, wire, {each.name: each.position for each in live}, scratch)
+    replayed = await replay_to(read, wire, {each.name: each.position for each in live}, scratch)
     return [Compared(*pair) for pair in zip(live, replayed, strict=True)]
 
 
@@ -149,7 +150,7 @@ async def _parked(store: Store, names: Collection[str]) -> tuple[Parked, ...]:
     return tuple(each for each in await store.parked() if each.projection in names)
 
 
-async def replay_to(journal: Archive, wire: Wire, ends: Mapping[str, int], store: Store | None = None) -> list[Digest]:
+async def replay_to(read: Read, wire: Wire, ends: Mapping[str, int], store: Store | None = None) -> list[Digest]:
     """Digest read models replayed from the journal alone, each to a position of its own.
 
     Unless told they are replayed into memory, which then grows with their rows.
@@ -157,7 +158,7 @@ async def replay_to(journal: Archive, wire: Wire, ends: Mapping[str, int], store
     projections = named(*ends)
     scratch = store or MemoryStore(projections)
     applier = Applier(wire, scratch, cached_rows=0)
-    async for records in _chunks(journal, 0, max(ends.values()), CHUNK):
+    async for records in _chunks(read, 0, max(ends.values()), CHUNK):
         for begin in range(0, len(records), SLICE):
             await _apply(applier, scratch, projections, ends, records[begin : begin + SLICE])
             await asyncio.sleep(0)
@@ -169,7 +170,7 @@ async def _apply(
     store: Store,
     projections: Sequence[Projection],
     ends: Mapping[str, int],
-    records: Sequence[Record],
+    records: Sequence[Fact],
 ) -> None:
     """Apply records to the read models that have not come to their end."""
     while records:
@@ -182,16 +183,18 @@ async def _apply(
         records = records[size:]
 
 
-async def _chunks(journal: Archive, after: int, end: int, chunk: int) -> AsyncGenerator[Sequence[Record], None]:
+async def _chunks(
+    read: Callable[[int, int], Coroutine[Any, Any, Sequence[F]]], after: int, end: int, chunk: int
+) -> AsyncGenerator[Sequence[F], None]:
     """Read the journal from one position to another; the next chunk is on its way while the caller works on one."""
     if after >= end:
         return
-    reading = asyncio.create_task(journal.read(after, min(chunk, end - after)))
+    reading = asyncio.create_task(read(after, min(chunk, end - after)))
     try:
         while records := await reading:
             after = records[-1].position
             if after < end:
-                reading = asyncio.create_task(journal.read(after, min(chunk, end - after)))
+                reading = asyncio.create_task(read(after, min(chunk, end - after)))
             yield records
             if after >= end:
                 return
@@ -214,7 +217,7 @@ class _Walk:
     async def upto(self, end: int) -> None:
         """Walk on to a position, if that lies ahead."""
         self._end = max(end, self._end)
-        async with aclosing(_chunks(self._journal, self.envelopes.position, self._end, self._chunk)) as chunks:
+        async with aclosing(_chunks(self._journal.read, self.envelopes.position, self._end, self._chunk)) as chunks:
             async for records in chunks:
                 await self._take(records)
                 if self._advanced is not None:
@@ -249,7 +252,7 @@ class _Walk:
         if not twice:
             return
         seen: dict[str, int] = {}
-        async with aclosing(_chunks(self._journal, 0, self.envelopes.position, CHUNK)) as chunks:
+        async with aclosing(_chunks(self._journal.read, 0, self.envelopes.position, CHUNK)) as chunks:
             async for records in chunks:
                 for record in records:
                     key = key_of(record)

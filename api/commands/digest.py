@@ -41,7 +41,7 @@ def digest_command(as_of: str | None, compare: bool, as_json: bool, data_dir: Pa
 
         if compare:
             with parts.scratch() as scratch:
-                return await compared_with_replay(parts.journal, parts.wire, parts.store, scratch)
+                return await compared_with_replay(parts.journal.facts, parts.wire, parts.store, scratch)
         if as_of is None:
             return await digest(parts.store)
         return await digest_at(parts.journal, parts.wire, await position_of(parts.journal, as_of))

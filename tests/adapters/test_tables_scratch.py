@@ -40,7 +40,7 @@ async def test_a_replay_with_little_memory_has_the_same_digests(scratch: Scratch
         await evening.begin()
         await evening.go_on(200)
         ends = dict.fromkeys(NAMES, await shop.journal.head())
-        assert await replay_to(shop.journal, WIRE, ends, scratch) == await replay_to(shop.journal, WIRE, ends)
+        assert await replay_to(shop.journal.read, WIRE, ends, scratch) == await replay_to(shop.journal.read, WIRE, ends)
 
 
 async def test_rows_come_back_from_the_file_as_they_were(scratch: ScratchStore) -> None:

@@ -243,7 +243,7 @@ async def test_another_process_compares_the_same(shop_url: str) -> None:
     await journal.open()
     await store.open()
     try:
-        here = await compared_with_replay(journal, JsonWire(), store)
+        here = await compared_with_replay(journal.facts, JsonWire(), store)
     finally:
         await store.close()
         await journal.close()
@@ -259,8 +259,21 @@ async def test_each_read_model_is_replayed_to_a_position_of_its_own(shop_url: st
     journal = PostgresJournal(shop_url)
     await journal.open()
     try:
-        found = await replay_to(journal, JsonWire(), ends)
+        found = await replay_to(journal.facts, JsonWire(), ends)
         then = [await digest_at(journal, JsonWire(), position, named(name)) for name, position in ends.items()]
     finally:
         await journal.close()
     assert [[each] for each in found] == then
+
+
+async def test_facts_are_the_records_without_their_envelopes(shop_url: str) -> None:
+    """Events and places are those of the records, page by page."""
+    journal = PostgresJournal(shop_url)
+    await journal.open()
+    try:
+        records, facts = await journal.read(3, 60), await journal.facts(3, 60)
+    finally:
+        await journal.close()
+    assert [(each.position, each.history_id, each.topic, each.state) for each in facts] == [
+        (each.position, each.history_id, each.topic, each.state) for each in records
+    ]

@@ -20,7 +20,7 @@ from projections.digest import digest, digest_at
 from projections.follow import Follower
 from projections.live_stock import LIVE_STOCK
 from projections.memory import MemoryStore
-from projections.projection import Projection, change
+from projections.projection import Fact, Projection, change
 from projections.store import StoreUnavailableError, Write
 from tests.builders import line, listing_created, open_listing, order_placed, payment_captured, units_reserved
 from tests.projections.books import WIRE, Told, journal_of, of, rows, write
@@ -159,7 +159,7 @@ async def test_a_record_nobody_can_read_is_parked_and_the_show_goes_on() -> None
 async def test_a_record_whose_fold_fails_leaves_no_trace_in_any_row() -> None:
     """What it had changed before it failed is undone; others of the same batch on the same row stand."""
 
-    def half_done(row: Any, _: Record, event: Any) -> None:
+    def half_done(row: Any, _: Fact, event: Any) -> None:
         row.reserved += event.quantity
         if event.quantity == 13:
             raise ArithmeticError("unlucky")
