@@ -5,10 +5,10 @@ byte for byte. Extension attributes have lower-case names, as the specification 
 ``correlationid`` and ``causationposition``, the last two only where there is something to say.
 """
 
-from attrs import frozen
 from msgspec import Raw, json
 
 from domain.record import Metadata, Record
+from domain.values import frozen
 
 CONTENT_TYPE = "application/cloudevents+json"
 SUBJECTS = "livetill.*.*.*"

@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
-from attrs import frozen
 
 from adapters.embedded_nats import EmbeddedNats
 from adapters.installation import InstallationError, check, one_line
+from domain.values import frozen
 
 _SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "data_checksums")
 _CLOCK_SECONDS = 2.0

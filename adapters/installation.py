@@ -11,10 +11,11 @@ from importlib.resources import files
 from typing import Any
 
 import psycopg
-from attrs import frozen
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import class_row
+
+from domain.values import frozen
 
 APP_ROLE = "livetill_app"
 OWNER_ROLE = "livetill_owner"

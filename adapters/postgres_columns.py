@@ -11,11 +11,11 @@ from itertools import chain
 from typing import Any, get_origin
 
 import msgspec
-from attrs import frozen
 from psycopg import AsyncConnection
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 
+from domain.values import frozen
 from projections.tables import kind_of_column
 
 _HEADER = struct.Struct("!iiIii")

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, LiteralString
 
-from attrs import frozen
 from psycopg import AsyncConnection
 
 from adapters.tables_sql import statements
 from adapters.tables_writing import store_errors
+from domain.values import frozen
 from projections.canonical import lines
 from projections.store import Found, Mark, Parked, Query
 from projections.tables import Key, R, Table

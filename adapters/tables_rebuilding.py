@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from attrs import frozen
 from psycopg import AsyncConnection
 
 from adapters import tables_reading as reading
 from adapters.tables_installing import make
 from adapters.tables_sql import statements
 from adapters.tables_writing import store_errors, write
+from domain.values import frozen
 from projections.projection import Projection
 from projections.store import Found, Mark, Parked, Query, Write
 from projections.tables import Key, R, Table

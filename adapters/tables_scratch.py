@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
-from attrs import frozen
 
+from domain.values import frozen
 from projections.canonical import lines
 from projections.catalogue import PROJECTIONS
 from projections.memory import MemoryStore

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 from psycopg import sql
 
 from adapters.postgres_columns import Column, Packed, column
+from domain.values import frozen
 from projections.store import Query
 from projections.tables import Key, R, Table
 

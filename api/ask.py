@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from attrs import define, frozen
+from attrs import define
 
 from api import access, idempotency
 from api.auth import Forbidden, Principal, Role, Unauthenticated
@@ -17,6 +17,7 @@ from application.desk import Versioned
 from application.tickets import Command, Ticket, Verdict
 from domain.ids import PSEUDONYM
 from domain.refusal import Invalid, NotFound
+from domain.values import frozen
 from projections.store import Tables
 
 WAIT_SECONDS: Final = 5.0

@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 import jwt
-from attrs import frozen
 
 from application.cache import Cache
 from domain.ids import PSEUDONYM
 from domain.refusal import Refusal, refusal
+from domain.values import frozen
 
 ALGORITHM: Final = "HS256"
 LEEWAY_SECONDS: Final = 30

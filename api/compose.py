@@ -14,7 +14,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
-from attrs import frozen
 
 from adapters.announce import LocalAnnouncer, NatsAnnouncer, Paced
 from adapters.clocks import SystemClock
@@ -36,6 +35,7 @@ from application.ports import Journal, JournalError, Leadership, LeadershipLostE
 from application.reactions import MONEY, SHOP
 from application.reactor import Reactor, Timekeeper
 from application.till import Till
+from domain.values import frozen
 from projections.agenda import Agenda
 from projections.bookmarks import StoreBookmarks, StoreParking
 from projections.catalogue import NAMES

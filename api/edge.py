@@ -13,7 +13,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 import structlog
-from attrs import field, frozen
+from attrs import field
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Method, Receive, Scope
@@ -27,6 +27,7 @@ from api.problems import InternalFault, refusal_of
 from api.reading import body_of, query_of, received
 from api.services import Services
 from domain.refusal import Refusal
+from domain.values import frozen
 
 REPLAYED: Final = (b"idempotent-replayed", b"true")
 

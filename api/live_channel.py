@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from api.live_log import FrameLog, Told, event
 from api.live_news import Digest, Ticker, count
@@ -18,6 +18,7 @@ from api.live_shapes import Shape, available_of, listing_shape, money, place_sha
 from api.live_totals import Totals, totals_of
 from domain.ids import ListingId, StreamId
 from domain.record import Record
+from domain.values import frozen
 from projections.leaderboards import Board
 from projections.live_stock import LIVE_STOCK, StockRow
 from projections.queries import Metric, leaderboard, stream

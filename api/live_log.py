@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from attrs import frozen
 from litestar.serialization import encode_json
+
+from domain.values import frozen
 
 FRAMES = 256
 """Frames that are kept for those who are a little late or come back: 25 seconds or more."""

@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import Any, Final
 
-from attrs import frozen
 from litestar import MediaType, Response, get
 from litestar.connection import Request
 from litestar.datastructures import State
@@ -22,6 +21,7 @@ from api.live_shapes import Shape, stream_shape
 from api.services import Services
 from domain.refusal import NotFound
 from domain.stream.state import Status
+from domain.values import frozen
 from projections.store import Query, Tables
 from projections.streams import STREAMS, StreamRow
 

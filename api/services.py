@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from application.payments import Cashier
 from application.ports import Announcer, Journal, Parking, Wire
 from application.till import Till
+from domain.values import frozen
 from projections.store import Feed, Store, Tables
 
 

@@ -6,13 +6,14 @@ all of them or to none.
 
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from domain.ids import ListingId, OrderId, StreamId
 from domain.listing.commands import CreateListing as CreateListingAlone
 from domain.listing.offer import Discount
 from domain.listing.units import Disposition
 from domain.stream.events import EndReason
+from domain.values import frozen
 
 NOTHING: tuple[str, ...] = ()
 

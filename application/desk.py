@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from domain.commission import COMMISSION
 from domain.decider import Decider
@@ -25,6 +25,7 @@ from domain.presence import PRESENCE
 from domain.refusal import NotFound, Refusal
 from domain.stream import STREAM
 from domain.stream.state import Status, Stream
+from domain.values import frozen
 
 DECIDERS: Mapping[str, Decider[Any, Any, Any]] = {
     "stream": STREAM,

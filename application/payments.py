@@ -7,7 +7,7 @@ What the provider says, here or later by callback, goes to the till: it gives th
 
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
 from application import commands as c
 from application.ports import Payment, PaymentProvider
@@ -16,6 +16,7 @@ from application.tickets import Ticket, Verdict
 from application.till import Till
 from domain.order import commands as order
 from domain.order.events import PaymentFailed, PaymentOrphaned, PaymentRequested
+from domain.values import frozen
 
 
 @frozen

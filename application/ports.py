@@ -9,9 +9,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from attrs import Factory, frozen
+from attrs import Factory
 
 from domain.record import Metadata, Record
+from domain.values import frozen
 
 
 @frozen

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import frozen
-
 from application import commands as c
 from domain.listing.commands import AnnounceWindow
 from domain.order import events as order
@@ -17,6 +15,7 @@ from domain.order.commands import CloseReturnWindow
 from domain.record import Record
 from domain.stream import events as stream
 from domain.stream.events import EndReason
+from domain.values import frozen
 
 React = Callable[[Record, Any], list[Any]]
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from application.desk import Desk, NotLoadedError, Versioned
 from application.ports import Batch, Draft, Wire
@@ -13,6 +13,7 @@ from application.tickets import StaleVersion, Ticket, Verdict
 from domain.order.events import OrderRefused, RequestRefused
 from domain.record import Metadata
 from domain.refusal import Refusal, snake_case
+from domain.values import frozen
 
 Find = Callable[[str], Versioned | None]
 
@@ -100,7 +101,7 @@ def _refused(arrival: Arrival, find: Find, judged: Desk, refused: Refusal) -> Ru
     desk = Desk(find, ticket.ingress_at, arrival.number)
     if ticket.keyed:
         record_refusal(desk, ticket.command, refused)
-    desk.read |= judged.read
+    desk.read.update(judged.read)
     return Rung(arrival, desk, refused)
 
 

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import field
 
 from domain.refusal import Refusal, refusal
+from domain.values import frozen
 
 
 class Command(Protocol):

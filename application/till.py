@@ -27,8 +27,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
-from attrs import frozen
-
 from application.answers import Answers, TillCounts
 from application.desk import DECIDERS, NotLoadedError, Versioned
 from application.histories import Histories, empty
@@ -51,6 +49,7 @@ from application.ringing import Arrival, Find, Rung, RungBatch, batch_of, rung, 
 from application.tickets import OverloadedError, Ticket, Verdict
 from domain.ids import kind_of
 from domain.refusal import NotFound
+from domain.values import frozen
 
 RETRY_SECONDS = 0.2
 AT_A_TIME = 32

@@ -8,7 +8,7 @@ refuse, ``evolve`` may not: a fact has already happened. See J. Chassaing, "Func
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from domain.values import frozen
 
 State = TypeVar("State")
 Command = TypeVar("Command")

@@ -7,7 +7,7 @@ so that the parts always sum to the whole.
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
+from domain.values import frozen
 
 BPS: Final = 10_000
 MAX_MINOR: Final = 2**53 - 1

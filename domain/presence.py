@@ -6,11 +6,10 @@ start at once meet on the claim's version.
 
 from typing import Final
 
-from attrs import frozen
-
 from domain.decider import Decider
 from domain.ids import StreamId
 from domain.refusal import Refusal, refusal
+from domain.values import frozen
 
 
 @frozen

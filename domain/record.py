@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from attrs import frozen
+from domain.values import frozen
 
 
 @frozen

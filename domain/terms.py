@@ -8,11 +8,10 @@ units were reserved.
 from collections.abc import Sequence
 from datetime import datetime
 
-from attrs import frozen
-
 from domain.ids import PSEUDONYM, HostId, PayeeId
 from domain.money import BPS
 from domain.refusal import Invalid
+from domain.values import frozen
 
 MAX_HOLD_DAYS = 3650
 MAX_SHARES = 20

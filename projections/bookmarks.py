@@ -1,7 +1,6 @@
 """For those who follow the journal on their own, such as reactions: how far they have come, and what they put aside."""
 
-from attrs import frozen
-
+from domain.values import frozen
 from projections.store import Notes, Parked
 
 

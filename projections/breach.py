@@ -1,6 +1,6 @@
 """What an auditor is told when the journal is not what it must be: where, which rule, and what was found."""
 
-from attrs import frozen
+from domain.values import frozen
 
 
 @frozen

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from attrs import frozen
-
+from domain.values import frozen
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
 from projections.replay import as_of

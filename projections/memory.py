@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, get_origin
 
-from attrs import astuple, frozen, has
+from attrs import astuple, has
 
+from domain.values import frozen
 from projections.canonical import lines
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection

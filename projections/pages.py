@@ -5,9 +5,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from attrs import frozen
-
 from domain.refusal import Invalid
+from domain.values import frozen
 from projections.store import Query, Tables
 from projections.tables import Key, R, Table
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from attrs import frozen
-
+from domain.values import frozen
 from projections.tables import Key, R, Table
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from attrs import frozen
-
 from domain.ids import BuyerId, ListingId, OrderId, PayeeId, StreamId
+from domain.values import frozen
 from projections.commissions import COMMISSIONS, CommissionRow
 from projections.deadlines import DEADLINES, DeadlineRow
 from projections.leaderboards import AUDIENCES, STANDINGS, Board, StandingRow

@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from attrs import frozen
-
 from domain.record import Record
+from domain.values import frozen
 from projections.applying import Applier, require_dense
 from projections.canonical import lines
 from projections.digest import Digest, Digesting

@@ -9,8 +9,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from attrs import frozen
-
 from domain.commission import COMMISSION
 from domain.commission import facts as c
 from domain.commission.rules import Commission, due
@@ -24,6 +22,7 @@ from domain.order.state import Order
 from domain.presence import PRESENCE
 from domain.record import Metadata, Record, UnreadableError
 from domain.stream import STREAM
+from domain.values import frozen
 from projections.breach import BreachError
 from projections.envelopes import EnvelopeRules
 from projections.once import Once

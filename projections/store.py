@@ -5,9 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
 from domain.record import Record
+from domain.values import frozen
 from projections.projection import Projection
 from projections.tables import Key, R, Table
 

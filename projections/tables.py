@@ -13,7 +13,9 @@ from operator import attrgetter, itemgetter
 from types import NoneType, UnionType
 from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
-from attrs import field, fields, frozen
+from attrs import field, fields
+
+from domain.values import frozen
 
 Key = tuple[Any, ...]
 

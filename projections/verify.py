@@ -10,9 +10,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Cor
 from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
-from attrs import Factory, frozen
+from attrs import Factory
 
 from domain.record import Metadata, Record
+from domain.values import frozen
 from projections.applying import Applier
 from projections.breach import RULES, Breach, BreachError
 from projections.catalogue import named

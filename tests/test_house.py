@@ -143,6 +143,25 @@ def test_evolve_never_refuses(path: Path) -> None:
             assert not [node for node in ast.walk(function) if isinstance(node, ast.Raise)], f"line {function.lineno}"
 
 
+@pytest.mark.parametrize("path", sources("domain", "application"), ids=name_of)
+def test_nobody_assigns_to_a_field_of_a_value(path: Path) -> None:
+    """Values are not guarded when the program runs: what is decided about must not change under anybody's feet."""
+    stored = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute))
+    owners = {ast.unparse(node.value).partition(".")[0] for node in stored if isinstance(node.ctx, ast.Store)}
+    known = {"self", "cls", "refused"}  # a refusal is an exception, and is told whose it is on its way up
+    assert owners <= known or path.name == "persistent.py"
+
+
+@pytest.mark.parametrize("path", sources(*ROOMS), ids=name_of)
+def test_a_value_does_not_change_itself(path: Path) -> None:
+    """No method of a frozen class assigns to its own fields, other than those that begin it."""
+    frozen = (node for node in classes(path) if any("frozen" in ast.unparse(each) for each in node.decorator_list))
+    methods = (each for node in frozen for each in node.body if isinstance(each, ast.FunctionDef))
+    for node in (each for method in methods for each in ast.walk(method) if not method.name.startswith("__")):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            assert ast.unparse(node.value) != "self", f"line {node.lineno}"
+
+
 @pytest.mark.parametrize("topic", TOPICS)
 def test_events_are_named_in_the_past_tense(topic: str) -> None:
     """An event says what happened; that something was updated says nothing."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from api import idempotency
 from api.bench.load import percentile
@@ -22,6 +22,7 @@ from domain.listing.commands import CreateListing
 from domain.order.events import OrderPlaced
 from domain.stream.commands import ScheduleStream
 from domain.terms import Terms
+from domain.values import frozen
 
 HOLD_SECONDS: Final = 86_400
 OPENS_AT: Final = datetime(2020, 1, 1, tzinfo=UTC)

@@ -25,9 +25,10 @@ from typing import Any, Final
 import httptools
 import msgspec
 import uvloop
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from api.auth import issue
+from domain.values import frozen
 
 PERCENT: Final = 100
 CREATED: Final = 201

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import msgspec
 import uvloop
-from attrs import define, frozen
+from attrs import define
+
+from domain.values import frozen
 
 POSITION: Final = re.compile(rb"\nid: ?(\d+)")
 TOGETHER: Final = 200

@@ -7,7 +7,7 @@ comes back once, at the price it was paid for.
 from collections import defaultdict, deque
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from domain.values import frozen
 
 L = TypeVar("L")
 

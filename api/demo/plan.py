@@ -11,9 +11,8 @@ from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
-from attrs import frozen
-
 from api.demo.rows import Row
+from domain.values import frozen
 
 
 @frozen

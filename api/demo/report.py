@@ -4,7 +4,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
@@ -13,6 +13,7 @@ from api.commands.output import counted
 from api.demo.rows import CURRENCY, Orders
 from api.demo.tally import Closing, Tally
 from domain.money import formatted
+from domain.values import frozen
 
 HOST_COLUMNS: Final = {
     "Shows": "shows",

@@ -17,9 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
 from api.demo.errors import DemoError
+from domain.values import frozen
 
 HEADER: Final = [
     "InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country",

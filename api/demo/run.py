@@ -9,7 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
 from rich.console import Console
 
 from api.demo.closing import close_books
@@ -23,6 +22,7 @@ from api.demo.server import Server
 from api.demo.shop import connected
 from api.demo.show import Player
 from api.demo.tally import Closing, Tally
+from domain.values import frozen
 
 SLICE: Final = Path(__file__).parents[1] / "data" / "online_retail_2010-12-01_03.csv.gz"
 """Three days that ship with livetill; see the attribution beside it."""

@@ -12,10 +12,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 import httpx
-from attrs import define, frozen
+from attrs import define
 
 from api.auth import Role
 from api.demo.errors import DemoError
+from domain.values import frozen
 
 LANES: Final = 64
 """How many requests are under way at once where their order does not matter: enough to fill the till's batches."""

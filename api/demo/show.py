@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from api.auth import Role
 from api.demo.matching import PaidLines, Taken
@@ -22,6 +22,7 @@ from api.demo.server import SUBJECTS
 from api.demo.shop import Answer, Shop
 from api.demo.tally import Tally
 from api.demo.turns import Turn, Turns, side_by_side
+from domain.values import frozen
 
 HOLD_DAYS: Final = 14
 PINS: Final = 3

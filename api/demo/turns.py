@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
+
+from domain.values import frozen
 
 
 @frozen

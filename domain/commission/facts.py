@@ -3,10 +3,9 @@
 from datetime import datetime
 from enum import StrEnum
 
-from attrs import frozen
-
 from domain.ids import BuyerId, HostId, LineId, OrderId, PayeeId, StreamId
 from domain.terms import Share
+from domain.values import frozen
 
 
 class Instrument(StrEnum):

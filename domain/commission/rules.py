@@ -4,7 +4,6 @@ from datetime import datetime
 from enum import StrEnum
 
 from attrs import evolve as changed
-from attrs import frozen
 
 from domain.commission.facts import (
     AccrueCommission,
@@ -29,6 +28,7 @@ from domain.ids import OrderId, PayeeId
 from domain.money import percent, split
 from domain.refusal import Invalid, NotFound
 from domain.terms import Share
+from domain.values import frozen
 
 
 class Stage(StrEnum):

@@ -2,11 +2,10 @@
 
 from datetime import datetime
 
-from attrs import frozen
-
 from domain.ids import BuyerId, HostId, OrderId, ReservationId, StreamId
 from domain.listing.offer import Component, Discount
 from domain.listing.units import Disposition
+from domain.values import frozen
 
 
 @frozen

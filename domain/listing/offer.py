@@ -8,11 +8,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from attrs import frozen
-
 from domain.ids import ListingId
 from domain.money import BPS, MAX_MINOR, percent
 from domain.refusal import Invalid
+from domain.values import frozen
 
 
 class Phase(StrEnum):

@@ -66,8 +66,7 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
     """Judge the whole demand of an order on this listing at once, on what is left when expired holds are gone."""
     for want in command.wants:
         require_quantity(want.quantity, "quantity")
-    holds, sales = state.book.holds, state.book.sales
-    wants = [each for each in command.wants if each.reservation_id not in holds and each.reservation_id not in sales]
+    wants = _unserved(state, command.wants)
     if len({want.reservation_id for want in wants}) != len(wants):
         raise Invalid("reservation_id", "must name each line's units once")
     if not wants:
@@ -77,7 +76,9 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
     if not command.in_look:
         _require_open(state, command.now)
     released = expire(state, command.now)
-    state = fold(state, released)
+    if released:
+        state = fold(state, released)
+        wants = _unserved(state, command.wants)  # what has just expired of this very order is wanted anew
     demand = sum([want.quantity for want in wants])
     quote = state.quote(command.now, command.buyer_id, demand)
     _require_seen_price(wants, quote)
@@ -85,6 +86,12 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
     until = command.now + timedelta(seconds=state.offer.hold_seconds)
     reserved = [_reserved(state, command, want, quote, until) for want in wants]
     return [*released, *reserved, *sold_out(state, demand)]
+
+
+def _unserved(state: Listing, wants: Sequence[Want]) -> list[Want]:
+    """Return what is neither held nor sold yet: the same reservation again is done already."""
+    holds, sales = state.book.holds, state.book.sales
+    return [each for each in wants if each.reservation_id not in holds and each.reservation_id not in sales]
 
 
 def quote_look(state: Listing, now: datetime, buyer_id: BuyerId, quantity: int, seen: int | None) -> Quote:

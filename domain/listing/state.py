@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from attrs import evolve as changed
-from attrs import frozen
 
 from domain.ids import BuyerId, StreamId
 from domain.listing.events import (
@@ -36,6 +35,7 @@ from domain.listing.events import (
 from domain.listing.offer import Component, Discount, Phase, Quote, Window, best_quote
 from domain.listing.units import Book, Bucket, Hold, Units
 from domain.persistent import Map
+from domain.values import frozen
 
 
 @frozen

@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Final
 
 from attrs import evolve as changed
-from attrs import frozen
 
 from domain.ids import BuyerId, HostId, OrderId, ReservationId
 from domain.money import portion
 from domain.persistent import Heap, Map
+from domain.values import frozen
 
 
 class Disposition(StrEnum):

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import frozen
-
 from domain.ids import BuyerId, HostId, LineId, StreamId
 from domain.listing.units import Disposition
 from domain.order.events import AskedLine, Line
+from domain.values import frozen
 
 
 @frozen

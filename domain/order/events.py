@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import frozen
-
 from domain.ids import BuyerId, HostId, LineId, ListingId, StreamId
 from domain.listing.units import Disposition
+from domain.values import frozen
 
 
 @frozen

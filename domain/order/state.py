@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Any
 
 from attrs import evolve as changed
-from attrs import frozen
 
 from domain.ids import BuyerId, HostId, LineId, ListingId, StreamId
 from domain.money import portion
@@ -33,6 +32,7 @@ from domain.order.events import (
     ReturnWindowClosed,
 )
 from domain.persistent import Map
+from domain.values import frozen
 
 
 class Status(StrEnum):

@@ -3,11 +3,10 @@
 from datetime import datetime
 from typing import Final
 
-from attrs import frozen
-
 from domain.ids import BrandId, HostId, ListingId
 from domain.stream.events import EndReason
 from domain.terms import Terms
+from domain.values import frozen
 
 NOTICE_DAYS: Final = 7
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from enum import StrEnum
 
 from attrs import evolve as changed
-from attrs import frozen
 
 from domain.ids import BrandId, HostId, ListingId
 from domain.stream.events import (
@@ -27,6 +26,7 @@ from domain.stream.events import (
     TermsAgreed,
 )
 from domain.terms import AgreedTerms, Terms, in_force
+from domain.values import frozen
 
 
 class Status(StrEnum):

@@ -143,6 +143,14 @@ def test_the_same_reservation_again_is_the_same_reservation() -> None:
     given(LISTING, *sold(1)).when(reserve_units(now=at(5000))).changes_nothing()
 
 
+def test_what_an_order_held_and_has_just_lost_it_gets_with_the_rest() -> None:
+    """A hold of the same order that expired meanwhile is made anew beside the new one, so that once is enough."""
+    both = reserve_units(want(), want(reservation_id="order-1:2"), now=UNTIL)
+    again = given(LISTING, *open_listing(2), units_reserved()).when(both)
+    again.leaves({"units.available": 0, "units.reserved": 2})
+    given(LISTING, *open_listing(2), units_reserved(), *again.events).when(both).changes_nothing()
+
+
 def test_a_command_that_is_half_done_does_the_other_half() -> None:
     """Only the lines that hold nothing yet are reserved."""
     both = reserve_units(want(), want(reservation_id="order-1:2"))
