@@ -28,7 +28,7 @@ WORTH_A_PROCESS = 20_000
 
 
 @click.command("verify")
-@click.option("--journal-only", is_flag=True, help="Leave the read models out: less work, and memory stays flat.")
+@click.option("--journal-only", is_flag=True, help="Leave the read models out: half the work.")
 @JSON
 @database
 def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_url: str | None) -> None:
