@@ -48,7 +48,8 @@ async def _the_journal_agrees(client: Client, listing_id: str) -> None:
         r["data"] for r in records if r["topic"] == "listing.units_reserved.v1" and r["history_id"] == listing_id
     ]
     assert sum(event["quantity"] for event in reserved) == UNITS
-    tills = {record["metadata"]["till"] for record in records if record["topic"] == "order.order_placed.v1"}
+    # A thousand orders are two batches: which of the tills comes first with them is chance, but both answer.
+    tills = {record["metadata"]["till"] for record in records if record["topic"].startswith("order.")}
     assert len(tills) == 2
 
 
