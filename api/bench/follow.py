@@ -31,12 +31,23 @@ async def _follow(parts: Opened, seconds: float) -> Measured:
         began = time.perf_counter()
         head = await follower.catch_up()
         spent = time.perf_counter() - began
+    scanned_per_s = await _scanned_per_s(parts, head)
     measured.figures |= {
         "records_per_s": (head - before) / spent,
         "processor_us_per_record": 1e6 * watch.used_seconds / (head - before),
         "records": head - before,
         "rss_mb": watch.peak_rss_mb,
     }
+    measured.compare("reading alone", {"records_per_s": scanned_per_s})
+    measured.ratio("reading", measured.figures["records_per_s"], scanned_per_s)
     measured.checks["the read models hold the whole journal"] = head == await parts.journal.head()
     measured.checks["nothing had to be parked"] = not await follower.parked()
     return measured
+
+
+async def _scanned_per_s(parts: Opened, head: int) -> float:
+    """Return how many records a second are read when nothing is done with them: what following cannot exceed."""
+    began = time.perf_counter()
+    async for _ in parts.journal.scan():
+        continue
+    return head / (time.perf_counter() - began)
