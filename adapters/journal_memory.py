@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from asyncio import Lock
 from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from operator import attrgetter
@@ -94,9 +94,14 @@ class _Reading(ABC):
     def _visible(self) -> int:
         """The last position that may be seen."""
 
-    async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
-        """Return the records of each history after the given version, by history and version."""
-        return [row for name in sorted(tails) for row in self.table.history(name, tails[name], self._visible)]
+    async def load(self, tails: Mapping[str, int], limit: int | None = None) -> Sequence[Record]:
+        """Return the records of each history after the given version, no more than ``limit`` of each."""
+        return [row for name in sorted(tails) for row in self.table.history(name, tails[name], self._visible)[:limit]]
+
+    async def at(self, history_id: str, versions: Collection[int]) -> Sequence[Record]:
+        """Return the records that a history has at some of its versions, by version."""
+        after = min(versions, default=0) - 1
+        return [row for row in self.table.history(history_id, after, self._visible) if row.version in versions]
 
     async def of_commands(self, command_ids: Iterable[str]) -> Sequence[Record]:
         """Return all records of the commands that the journal holds, by position."""

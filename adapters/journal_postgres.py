@@ -7,7 +7,7 @@ over other connections, so that a slow reader never stands in the way of the til
 import struct
 from abc import ABC, abstractmethod
 from asyncio import Lock
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
@@ -55,9 +55,17 @@ _LOAD = """
     SELECT r.position, r.history_id, r.version, r.topic, r.state, r.recorded_at, r.metadata, r.command_id
     FROM unnest(%b::text[], %b::bigint[]) AS tail (history_id, version)
     CROSS JOIN LATERAL (
-        SELECT * FROM journal.record r WHERE r.history_id = tail.history_id AND r.version > tail.version OFFSET 0
+        SELECT * FROM journal.record r WHERE r.history_id = tail.history_id AND r.version > tail.version
+        ORDER BY r.version LIMIT %b
     ) AS r
     ORDER BY r.history_id, r.version"""
+_AT = """
+    SELECT r.position, r.history_id, r.version, r.topic, r.state, r.recorded_at, r.metadata, r.command_id
+    FROM unnest(%b::bigint[]) AS asked (version)
+    CROSS JOIN LATERAL (
+        SELECT * FROM journal.record r WHERE r.history_id = %b AND r.version = asked.version OFFSET 0
+    ) AS r
+    ORDER BY r.version"""
 _READ = """
     SELECT r.position, r.history_id, r.version, r.topic, r.state, r.recorded_at, r.metadata, r.command_id
     FROM journal.record r WHERE r.position > %b ORDER BY r.position LIMIT %b"""
@@ -107,9 +115,13 @@ class _Reading(ABC):
     async def _rows(self, query: LiteralString, *parameters: object, make: RowFactory[Any] = _RECORDS) -> list[Any]:
         """Return the rows of a query, made into records unless told otherwise."""
 
-    async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
-        """Return the records of each history after the given version, by history and version; one query."""
-        return await self._rows(_LOAD, TextArray(tails), BigintArray(tails.values())) if tails else []
+    async def load(self, tails: Mapping[str, int], limit: int | None = None) -> Sequence[Record]:
+        """Return the records of each history after the given version, no more than ``limit`` of each; one query."""
+        return await self._rows(_LOAD, TextArray(tails), BigintArray(tails.values()), limit) if tails else []
+
+    async def at(self, history_id: str, versions: Collection[int]) -> Sequence[Record]:
+        """Return the records that a history has at some of its versions, by version."""
+        return await self._rows(_AT, BigintArray(versions), history_id)
 
     async def of_commands(self, command_ids: Iterable[str]) -> Sequence[Record]:
         """Return all records of the commands that the journal holds, by position."""

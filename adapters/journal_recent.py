@@ -10,7 +10,7 @@ after an outage it might not be the same journal any more.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 
@@ -108,9 +108,13 @@ class RecentJournal:
         """Hold the journal's lock; what is appended inside reaches the followers as what other processes write."""
         return self._journal.turn()
 
-    async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
-        """Return the records of each history after the given version, by history and version."""
-        return await self._journal.load(tails)
+    async def load(self, tails: Mapping[str, int], limit: int | None = None) -> Sequence[Record]:
+        """Return the records of each history after the given version, no more than ``limit`` of each."""
+        return await self._journal.load(tails, limit)
+
+    async def at(self, history_id: str, versions: Collection[int]) -> Sequence[Record]:
+        """Return the records that a history has at some of its versions, by version."""
+        return await self._journal.at(history_id, versions)
 
     async def of_commands(self, command_ids: Iterable[str]) -> Sequence[Record]:
         """Return all records of the commands that the journal holds, by position."""

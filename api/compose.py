@@ -16,6 +16,7 @@ from uuid import uuid4
 import httpx
 
 from adapters.announce import LocalAnnouncer, NatsAnnouncer, Paced
+from adapters.chapters import ListingChapters
 from adapters.clocks import SystemClock
 from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, EmbeddedServer, supervise
 from adapters.inspection import Inspected, embedded_nats_url, inspect_database, inspect_nats
@@ -26,15 +27,19 @@ from adapters.leadership import PostgresLeadership
 from adapters.payments_sandbox import SandboxProvider
 from adapters.processes import Usage, memory_gb
 from adapters.relay import Relay
+from adapters.snapshots_postgres import PostgresSnapshots
 from adapters.tables_postgres import PostgresStore
 from adapters.tables_scratch import ScratchStore
 from adapters.wire import JsonWire
+from api.gauges import Gauges
 from api.services import Services, Settings
+from application.chapters import Chapters
 from application.payments import Cashier
-from application.ports import Journal, JournalError, Leadership, LeadershipLostError, Limits
+from application.ports import JournalError, Leadership, LeadershipLostError, Limits
 from application.reactions import MONEY, SHOP
 from application.reactor import Reactor, Timekeeper
 from application.till import Till
+from domain.ids import LISTING
 from domain.values import frozen
 from projections.agenda import Agenda
 from projections.bookmarks import StoreBookmarks, StoreParking
@@ -44,8 +49,6 @@ from projections.replay import Past
 from projections.store import StoreError
 
 RESTART_SECONDS = 1.0
-GAUGE_SECONDS = 1.0
-HEALTH_SECONDS = 2.0
 CACHED_HISTORIES, CACHED_ROWS = 30_000, 15_000
 """What a server keeps at hand, so that it stays below 300 MB; an order that is older is loaded when it is paid."""
 FOLLOW_SECONDS = 0.02
@@ -147,6 +150,7 @@ class Opened:
     url: str
     journal: PostgresJournal
     store: PostgresStore
+    snapshots: PostgresSnapshots
     wire: JsonWire
 
     @staticmethod
@@ -166,16 +170,22 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(existing_database(settings))
         await asyncio.to_thread(check, url)
-        journal, store = PostgresJournal(url), PostgresStore(url)
-        for each in (journal, store):
+        journal, store, snapshots = PostgresJournal(url), PostgresStore(url), PostgresSnapshots(url)
+        for each in (journal, store, snapshots):
             await each.open()
             stack.push_async_callback(each.close)
-        yield Opened(url, journal, store, JsonWire())
+        yield Opened(url, journal, store, snapshots, JsonWire())
 
 
 def till_on(parts: Opened) -> Till:
-    """Return a till on a journal that is open; ``run`` it."""
-    return Till(parts.journal, parts.wire, SystemClock(), LocalAnnouncer(), name=f"till-{uuid4().hex[:8]}")
+    """Return a till on a journal that is open; ``run`` it, and its chapters."""
+    name, chapters = f"till-{uuid4().hex[:8]}", chapters_in(parts.snapshots)
+    return Till(parts.journal, parts.wire, SystemClock(), LocalAnnouncer(), name=name, chapters=chapters)
+
+
+def chapters_in(snapshots: PostgresSnapshots) -> Chapters:
+    """Return the chapters of one till, for the histories that become long."""
+    return Chapters(snapshots, {LISTING: ListingChapters()})
 
 
 def follower_on(parts: Opened) -> Follower:
@@ -234,7 +244,8 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         url = await stack.enter_async_context(database(settings))
         nats_url = await stack.enter_async_context(_messages(settings))
         postgres, store, wire, clock = PostgresJournal(url), PostgresStore(url), JsonWire(), SystemClock()
-        for each in (postgres, store):
+        snapshots = PostgresSnapshots(url)
+        for each in (postgres, store, snapshots):
             await each.open()
             stack.push_async_callback(each.close)
         local = LocalAnnouncer()
@@ -243,7 +254,8 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         announcer = local if nats_url is None else NatsAnnouncer(local, nats_url)
         leadership = PostgresLeadership(url)
         limits = Limits(cached_histories=CACHED_HISTORIES)
-        till = Till(journal, wire, clock, announcer, name=f"till-{uuid4().hex[:8]}", limits=limits)
+        name, chapters = f"till-{uuid4().hex[:8]}", chapters_in(snapshots)
+        till = Till(journal, wire, clock, announcer, name=name, limits=limits, chapters=chapters)
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=10))
         provider = SandboxProvider(settings.webhook_secret, clock, _caller(client, settings))
         stack.push_async_callback(provider.close)
@@ -260,9 +272,14 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
 
         reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
         relay = None if nats_url is None else Relay(feed, wire, nats_url, paced(announcer))
-        gauges = _Gauges(journal, follower, till, (reactions, refunds), relay, announcer)
+
+        def connected() -> bool:
+            return isinstance(announcer, NatsAnnouncer) and announcer.link.connected
+
+        gauges = Gauges(journal, follower, till, (reactions, refunds), relay, connected)
         jobs: dict[str, Job] = {
             "till": till.run,
+            "chapters": chapters.run,
             "follower": lambda: follower.run(paced(announcer), leadership),
             "reactions": reactions.run,
             "refunds": refunds.run,
@@ -340,55 +357,3 @@ async def _kept_running(name: str, job: Job) -> None:
         except Exception:
             log.exception("The job %s failed and is started again", name)
         await asyncio.sleep(RESTART_SECONDS)
-
-
-class _Gauges:
-    """What is measured about the running shop, looked at once a second and never by a request."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        follower: Follower,
-        till: Till,
-        reactors: tuple[Reactor, ...],
-        relay: Relay | None,
-        announcer: LocalAnnouncer | NatsAnnouncer,
-    ) -> None:
-        self._journal, self._follower, self._till = journal, follower, till
-        self._reactors, self._relay, self._announcer = reactors, relay, announcer
-        self._values: dict[str, float] = {}
-
-    def read(self) -> Mapping[str, float]:
-        """Return the last values."""
-        return self._values
-
-    async def run(self) -> None:
-        """Measure until cancelled; while the database is away the last values stand."""
-        while True:
-            with contextlib.suppress(Exception):
-                self._values = await self._measured()
-            await asyncio.sleep(GAUGE_SECONDS)
-
-    async def _measured(self) -> dict[str, float]:
-        head = await self._journal.head()
-        lag = await self._follower.lag()
-        values = {f'projection_lag_records{{projection="{name}"}}': float(records) for name, records in lag.items()}
-        for reactor in self._reactors:
-            done = await reactor.bookmarks.get(reactor.name)
-            values[f'reactor_lag_records{{reactor="{reactor.name}"}}'] = float(max(0, head - done))
-        if self._relay is not None:
-            values["relay_lag_records"] = float(self._relay.lag)
-        values["nats_connected"] = float(isinstance(self._announcer, NatsAnnouncer) and self._announcer.link.connected)
-        values |= {"journal_position": float(head), "parked_records": float(len(await self._follower.parked()))}
-        return values
-
-    async def problems(self) -> Mapping[str, str]:
-        """Say what keeps the shop from selling now, by part."""
-        try:
-            async with asyncio.timeout(HEALTH_SECONDS):
-                await self._journal.head()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "not ready"
-            return {"journal": f"{type(error).__name__}: the database does not answer"}
-        if self._till.queued >= self._till.limits.queue:
-            return {"till": "the queue is full"}
-        return {}

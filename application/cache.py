@@ -1,6 +1,7 @@
 """A bounded memory of what was used last."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -9,9 +10,9 @@ V = TypeVar("V")
 class Cache(Generic[V]):
     """Keeps the ``limit`` most recently used values; what falls out can be loaded again."""
 
-    def __init__(self, limit: int) -> None:
-        """Start empty."""
-        self._limit = limit
+    def __init__(self, limit: int, dropped: Callable[[str], None] | None = None) -> None:
+        """Start empty; ``dropped`` is told of every key whose value is kept no more."""
+        self._limit, self._dropped = limit, dropped
         self._items: OrderedDict[str, V] = OrderedDict()
 
     def get(self, key: str) -> V | None:
@@ -26,11 +27,13 @@ class Cache(Generic[V]):
         self._items[key] = value
         self._items.move_to_end(key)
         if len(self._items) > self._limit:
-            self._items.popitem(last=False)
+            self.drop(next(iter(self._items)))
 
     def drop(self, key: str) -> None:
         """Forget a value."""
         self._items.pop(key, None)
+        if self._dropped is not None:
+            self._dropped(key)
 
     def __contains__(self, key: str) -> bool:
         """Tell whether a value is kept."""

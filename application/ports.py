@@ -4,7 +4,7 @@ The journal deals in bytes: what an event means is the wire's business. One cont
 every implementation of a port, in memory and real.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -83,8 +83,14 @@ class Journal(Protocol):
     def turn(self) -> AbstractAsyncContextManager["Journal"]:
         """Hold the journal's lock: what is loaded inside cannot move before the append inside."""
 
-    async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
-        """Return the records of each history after the given version, by history and version."""
+    async def load(self, tails: Mapping[str, int], limit: int | None = None) -> Sequence[Record]:
+        """Return the records of each history after the given version, by history and version.
+
+        ``limit``: no more than that many of each; if there are that many, there may be more.
+        """
+
+    async def at(self, history_id: str, versions: Collection[int]) -> Sequence[Record]:
+        """Return the records that a history has at some of its versions, by version."""
 
     async def of_commands(self, command_ids: Iterable[str]) -> Sequence[Record]:
         """Return all records of the commands that the journal holds, by position."""
@@ -116,6 +122,66 @@ class Wire(Protocol):
 
     def decode_metadata(self, metadata: bytes) -> Metadata:
         """Read an envelope."""
+
+
+@frozen
+class Snapshot:
+    """What was written down of a history's state, so that it is had without folding all records."""
+
+    history_id: str
+    version: int
+    """The last record it covers."""
+    topic: str
+    """How ``state`` is written."""
+    state: bytes
+
+
+class Snapshots(Protocol):
+    """Keeps snapshots: derived from the journal, never the truth, and removed by anybody at any time."""
+
+    async def write(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot in place of the one at the same version, if there is one; ``JournalError`` if it cannot."""
+
+    async def read(self, history_id: str, topic: str, after: int, limit: int) -> Sequence[Snapshot]:
+        """Return up to ``limit`` of a history's snapshots of a topic after a version, by version."""
+
+    async def histories(self, topic: str) -> Sequence[str]:
+        """Return the histories that have snapshots of a topic."""
+
+
+class Chapter(Protocol):
+    """A snapshot of what a stretch of a history has changed; a history's chapters together are its state."""
+
+    @property
+    def bond(self) -> bytes:
+        """The hash of the record it ends with: it counts only in a journal that holds this very record."""
+
+
+class Merging(Protocol):
+    """Makes one state of chapters."""
+
+    def add(self, chapter: Any) -> None:
+        """Take the next chapter, as ``open`` gave it."""
+
+    async def state(self) -> Any:
+        """Return the state after the last chapter; nothing may be added any more."""
+
+
+class Binding(Protocol):
+    """How the chapters of one kind of history are written and read."""
+
+    @property
+    def topic(self) -> str:
+        """The name of the format. Another shape of the state has another name, so that old chapters are left alone."""
+
+    def bind(self, before: Any, now: Any, bond: bytes) -> bytes:
+        """Write what has changed from one state to a later one; equal states give the same bytes."""
+
+    def open(self, state: bytes) -> Chapter:
+        """Read a chapter; ``UnreadableError`` when it is torn."""
+
+    def merging(self) -> Merging:
+        """Begin with the state before the first event."""
 
 
 class Clock(Protocol):

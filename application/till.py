@@ -28,6 +28,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
 from application.answers import Answers, TillCounts
+from application.chapters import Chapters
 from application.desk import DECIDERS, NotLoadedError, Versioned
 from application.histories import Histories, empty
 from application.ports import (
@@ -89,11 +90,13 @@ class Till:
         *,
         name: str = "till",
         limits: Limits | None = None,
+        chapters: Chapters | None = None,
     ) -> None:
         """Stand in front of a journal; ``run`` opens it."""
         self.limits = limits or Limits()
         self.counts = TillCounts()
-        self.histories = Histories(wire, self.limits.cached_histories)
+        self.chapters = chapters or Chapters()
+        self.histories = Histories(wire, self.limits.cached_histories, self.chapters)
         self.answers = Answers(journal, wire, self.histories, self.counts, self.limits.cached_histories)
         self._journal, self._wire, self._clock, self._announcer, self._name = journal, wire, clock, announcer, name
         self._queue: deque[Arrival] = deque()
@@ -331,8 +334,7 @@ class Till:
 
     def _conclude(self, batch: RungBatch, result: Appended | None) -> None:
         """The batch is durable: keep its states, give everybody their verdict, wake the followers."""
-        for history_id, versioned in batch.leaves.items():
-            self.histories.put(history_id, versioned)
+        self.histories.keep(batch.leaves, batch.written.drafts, [each.desk.changed for each in batch.decided])
         self.counts.batches += 1
         position = self.histories.position if result is None else result.first_position - 1
         for each in batch.decided:

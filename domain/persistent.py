@@ -7,12 +7,14 @@ note of the difference; reading an older version moves the dict back to it ("rer
 makes functional arrays fast", 1991). Every version stays readable for ever; only the newest costs O(1). An older
 version points at newer ones and never the reverse, so versions that nobody holds cost no memory.
 
+``PackedMap`` is a map that was written down and read again: a value is unpacked when somebody asks for it.
+
 ``Heap`` is a binomial heap (J. Vuillemin, 1978): trees of 1, 2, 4, 8 … values, as the digits of a binary number. Adding
 a value is counting up by one, mostly a step or two; ``pop`` is O(log n). Versions share all that they have in common.
 Neither is safe to share between threads.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +37,13 @@ class Map(Generic[K, V]):
     def __init__(self, items: Mapping[K, V] | None = None) -> None:
         """Start from a copy of ``items``."""
         self._items = dict(items) if items else {}
+
+    @classmethod
+    def over(cls, items: dict[K, V]) -> "Map[K, V]":
+        """Take a dict over as it is; nobody else may change it."""
+        found: Map[K, V] = Map.__new__(Map)
+        found._items = items
+        return found
 
     def get(self, key: K, default: D = None) -> V | D:  # type: ignore[assignment]  # None unless told
         """Return the value of ``key`` or ``default``."""
@@ -91,6 +100,44 @@ class Map(Generic[K, V]):
         old = items.pop(key, _ABSENT)
         return self if old is _ABSENT else self._succeeded_by(items, key, old)
 
+    def since(self, older: "Map[K, V]") -> tuple[dict[K, V], list[K]]:
+        """Return what an older version lacks: the pairs that are new or have changed, and the keys that are gone.
+
+        Takes as long as there were changes since then, and leaves the dict where it is. Between maps that share no
+        past, as after one was emptied and begun anew, it takes as long as both are.
+        """
+        newest, mine = self._notes()
+        root, theirs = older._notes()
+        items: dict[K, V] = newest._items or {}
+        if root is not newest:
+            items, mine, theirs = {}, dict(self.items()), dict(older.items())
+        changed, gone = dict[K, V](), list[K]()
+        for key in theirs | mine:
+            new = mine[key] if key in mine else items.get(key, _ABSENT)
+            old = theirs[key] if key in theirs else items.get(key, _ABSENT)
+            if new is old:
+                continue
+            if new is _ABSENT:
+                gone.append(key)
+            elif old is _ABSENT:
+                changed[key] = self._opened(key, new)
+            elif (value := self._opened(key, new)) != self._opened(key, old):
+                changed[key] = value
+        return changed, gone
+
+    def _notes(self) -> "tuple[Map[K, V], dict[K, V]]":
+        """Walk to the version that has the dict, and return it with what is different here."""
+        found: dict[K, V] = {}
+        node = self
+        while node._items is None:
+            found.setdefault(node._key, node._old)
+            node = node._newer
+        return node, found
+
+    def _opened(self, _key: K, value: V) -> V:
+        """Return a value as it is to be read."""
+        return value
+
     def _succeeded_by(self, items: dict[K, V], key: K, old: V) -> "Map[K, V]":
         newer: Map[K, V] = Map.__new__(Map)
         newer._items = items
@@ -123,6 +170,56 @@ class Map(Generic[K, V]):
         del self._newer, self._key, self._old
 
 
+class PackedMap(Map[K, V]):
+    """A persistent mapping that starts from values somebody has packed; ``unpack`` returns what is not packed as is.
+
+    A million values cost a dict to have, and only those that are asked for cost more.
+    """
+
+    __slots__ = ("_unpack",)
+    _unpack: Callable[[K, Any], V]
+
+    def __init__(self, packed: dict[K, Any], unpack: Callable[[K, Any], V]) -> None:
+        """Take a dict over; nobody else may change it."""
+        self._items, self._unpack = packed, unpack
+
+    def get(self, key: K, default: D = None) -> V | D:  # type: ignore[assignment]
+        """Return the value of ``key`` or ``default``."""
+        value = self._rooted().get(key, _ABSENT)
+        return default if value is _ABSENT else self._unpack(key, value)
+
+    def __getitem__(self, key: K) -> V:
+        """Return the value of ``key``; ``KeyError`` when there is none."""
+        return self._unpack(key, self._rooted()[key])
+
+    def items(self) -> list[tuple[K, V]]:
+        """Return all pairs."""
+        return [(key, self._unpack(key, value)) for key, value in self._rooted().items()]
+
+    def values(self) -> list[V]:
+        """Return all values."""
+        return [value for _, value in self.items()]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by content."""
+        return isinstance(other, Map) and (self is other or dict(self.items()) == dict(other.items()))
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        """Show the content."""
+        return f"PackedMap({dict(self.items())!r})"
+
+    def _opened(self, key: K, value: V) -> V:
+        return self._unpack(key, value)
+
+    def _succeeded_by(self, items: dict[K, V], key: K, old: V) -> Map[K, V]:
+        newer: PackedMap[K, V] = PackedMap.__new__(PackedMap)
+        newer._items, newer._unpack = items, self._unpack
+        self._items, self._newer, self._key, self._old = None, newer, key, old
+        return newer
+
+
 _Tree = tuple[int, Any, Any]
 """(rank, value, children): 2 ** rank values, the smallest on top; its children are a forest, highest rank first."""
 _Forest = tuple[_Tree, Any] | None
@@ -139,6 +236,17 @@ class Heap(Generic[V]):
     def __init__(self) -> None:
         """Start empty."""
         self._first = self._forest = None
+
+    @classmethod
+    def of_runs(cls, runs: Iterable[Sequence[V]]) -> "Heap[V]":
+        """Return the heap of tuples that come in several sequences, each smallest first.
+
+        It holds the first of each, and the next when that one is gone: the rest need not be made before.
+        """
+        heap: Heap[V] = cls()
+        for run in runs:
+            heap = heap._with_rest(run, 0)
+        return heap
 
     @property
     def first(self) -> V | None:
@@ -157,7 +265,8 @@ class Heap(Generic[V]):
             return self
         least = min(_trees(self._forest), key=_value)
         forest = _merged(_without(least, self._forest), _reversed(least[2]))
-        return self._of(min(map(_value, _trees(forest)), default=None), forest)
+        heap = self._of(min(map(_value, _trees(forest)), default=None), forest)
+        return heap._with_rest(*least[1].rest) if type(least[1]) is _OfRun else heap
 
     def __iter__(self) -> Iterator[V]:
         """Walk the values, smallest first."""
@@ -172,11 +281,27 @@ class Heap(Generic[V]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def _with_rest(self, run: Sequence[V], index: int) -> "Heap[V]":
+        return self.push(_OfRun.of(run, index)) if index < len(run) else self
+
     @staticmethod
     def _of(first: V | None, forest: _Forest) -> "Heap[V]":
         heap: Heap[V] = Heap.__new__(Heap)
         heap._first, heap._forest = first, forest
         return heap
+
+
+class _OfRun(tuple[Any, ...]):  # noqa: SLOT001 - Python gives a kind of tuple no slots of its own
+    """A value that the next one of its run follows."""
+
+    rest: tuple[Sequence[Any], int]
+
+    @classmethod
+    def of(cls, run: Sequence[Any], index: int) -> Any:
+        """Take a value out of a run."""
+        value = cls(run[index])
+        value.rest = (run, index + 1)
+        return value
 
 
 _value = itemgetter(1)

@@ -13,6 +13,7 @@ from adapters.journal_memory import MemoryJournal
 from adapters.payments_sandbox import SandboxProvider
 from adapters.wire import JsonWire
 from application import commands as c
+from application.chapters import Chapters
 from application.payments import Cashier
 from application.ports import Journal, Limits
 from application.tickets import Ticket, Verdict
@@ -37,17 +38,21 @@ class Rehearsal:
     name: str = "till-1"
     wire: JsonWire = Factory(JsonWire)
     announcer: LocalAnnouncer = Factory(LocalAnnouncer)
+    chapters: Chapters = Factory(Chapters)
     till: Till = Factory(
-        lambda self: Till(self.journal, self.wire, self.clock, self.announcer, name=self.name, limits=self.limits),
+        lambda self: Till(
+            self.journal, self.wire, self.clock, self.announcer, name=self.name, limits=self.limits,
+            chapters=self.chapters,
+        ),
         takes_self=True,
-    )
+    )  # fmt: skip
     callbacks: list[tuple[bytes, Any]] = Factory(list)
     asked: int = 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Rehearsal"]:
         """Run the till for as long as the block lasts."""
-        running = asyncio.create_task(self.till.run())
+        running = asyncio.gather(self.till.run(), self.chapters.run())
         try:
             yield self
         finally:

@@ -111,7 +111,7 @@ _FINGERPRINT: Final = "0" * 64
 async def floor(parts: Opened, *, listings: int = 1) -> AsyncIterator[Floor]:
     """Open a show with listings that do not sell out, and its till, for as long as the block lasts."""
     till = till_on(parts)
-    running = asyncio.create_task(till.run())
+    running = asyncio.gather(till.run(), till.chapters.run())
     try:
         opened = Floor(parts, till, f"stream-{time.time_ns():x}", ())
         opened.listing_ids = await _show(opened, listings)

@@ -20,9 +20,11 @@ from api.commands.troubles import CommandError
 
 if TYPE_CHECKING:
     from api.compose import Opened
+    from application.proofreading import Proof
     from projections.verify import Certificate, Compare, Compared
 
 PATIENCE_SECONDS = 5.0
+_REMOVE = "TRUNCATE views.snapshot, and start the servers anew"
 WORTH_A_PROCESS = 20_000
 """Records from which on a second process pays for its start."""
 
@@ -46,7 +48,9 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
     # What a walk keeps it keeps to its end: looking through it again and again for garbage cost a fifth of the time.
     gc.set_threshold(200_000, 50, 1_000)
 
-    async def work(parts: "Opened") -> "tuple[Certificate, float]":
+    async def work(parts: "Opened") -> "tuple[Certificate, Proof, float]":
+        from api.compose import chapters_in
+        from application.proofreading import Proof, proofread
         from projections.follow import Follower
         from projections.verify import verify
 
@@ -58,14 +62,18 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
         with progress("Verifying", quiet=as_json) as advanced:
             compare = await _elsewhere(parts)
             certificate = await verify(parts.journal, parts.wire, store, compare=compare, advanced=advanced)
-        return certificate, time.perf_counter() - began
+        if journal_only or not certificate.holds:
+            proof = Proof()
+        else:
+            proof = await proofread(parts.journal, parts.wire, chapters_in(parts.snapshots))
+        return certificate, proof, time.perf_counter() - began
 
-    certificate, seconds = on_journal(settings(data_dir, database_url), work)
+    certificate, proof, seconds = on_journal(settings(data_dir, database_url), work)
     if as_json:
-        print_json(_document(certificate, seconds))
+        print_json(_document(certificate, proof, seconds))
     else:
-        _print(certificate, seconds)
-    sys.exit(0 if certificate.holds else 1)
+        _print(certificate, proof, seconds)
+    sys.exit(0 if certificate.holds and proof.holds else 1)
 
 
 async def _elsewhere(parts: "Opened") -> "Compare | None":
@@ -98,11 +106,11 @@ async def _compare_elsewhere(url: str) -> "list[Compared]":
     return [Compared(Digest(**each["live"]), Digest(**each["replayed"])) for each in json.loads(printed)]
 
 
-def _document(certificate: "Certificate", seconds: float) -> dict[str, Any]:
+def _document(certificate: "Certificate", proof: "Proof", seconds: float) -> dict[str, Any]:
     from projections.breach import RULES
 
     return {
-        "holds": certificate.holds,
+        "holds": certificate.holds and proof.holds,
         "position": certificate.position,
         "breach": certificate.breach,
         "counts": certificate.counts,
@@ -122,11 +130,12 @@ def _document(certificate: "Certificate", seconds: float) -> dict[str, Any]:
             {"read_model": each.projection, "position": each.position, "topic": each.topic, "error": each.error}
             for each in certificate.parked
         ],
+        "chapters": proof,
         "seconds": round(seconds, 3),
     }
 
 
-def _print(certificate: "Certificate", seconds: float) -> None:
+def _print(certificate: "Certificate", proof: "Proof", seconds: float) -> None:
     if certificate.compared:
         head = ("READ MODEL", "POSITION", "BEHIND", "SHA-256", "AGAINST A REPLAY")
         print_table(head, [_line(each, certificate) for each in certificate.compared])
@@ -142,7 +151,9 @@ def _print(certificate: "Certificate", seconds: float) -> None:
         say(f"livetill: {name} does not hold what the journal says: livetill rebuild {name} puts it right")
     for parked in certificate.parked:
         say(f"livetill: {parked.projection} does without position {parked.position}, {parked.topic}: {parked.error}")
-    if certificate.holds:
+    for wrong in proof.wrong:
+        say(f"livetill: chapter {wrong.version} of {wrong.history_id} is wrong, {wrong.found}: {_REMOVE}")
+    if certificate.holds and proof.holds:
         click.echo(f"Verified up to position {certificate.position}: everything holds.")
 
 

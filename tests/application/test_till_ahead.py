@@ -57,11 +57,11 @@ class HeldJournal(MemoryJournal):
             raise OutcomeUnknownError("the connection was lost")
         return result
 
-    async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
+    async def load(self, tails: Mapping[str, int], limit: int | None = None) -> Sequence[Record]:
         """Read, unless the database is away."""
         if self.away:
             raise JournalUnavailableError("the database is away")
-        return await super().load(tails)
+        return await super().load(tails, limit)
 
 
 async def opened(shop: Rehearsal, units: int) -> HeldJournal:

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from adapters.chapters import ListingChapters
 from adapters.journal_postgres import PostgresJournal
 from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
@@ -20,6 +21,7 @@ from api.commands.output import print_json
 from api.commands.replay import _flat
 from api.commands.troubles import CommandError
 from api.commands.verify import _compare_elsewhere
+from application.chapters import EVERY
 from projections.catalogue import NAMES, named
 from projections.digest import digest_at
 from projections.verify import compared_with_replay, replay_to
@@ -98,6 +100,20 @@ def test_verify_names_a_record_that_a_read_model_does_without(ask: Any, shop_url
         assert not found["holds"]
         assert [(each["read_model"], each["position"]) for each in found["parked"]] == [("leaderboards", 3)]
     assert ask("verify").returncode == 0
+
+
+def test_verify_names_a_chapter_that_says_something_else(ask: Any, shop_url: str) -> None:
+    """Whoever starts from it would believe it: a failed verification, with what puts it right."""
+    row = f"('{LISTING}', {EVERY}, '{ListingChapters().topic}.{EVERY}', 'so many units')"
+    with changed(shop_url, f"INSERT INTO views.snapshot VALUES {row}", "TRUNCATE views.snapshot"):
+        told = ask("verify")
+        assert told.returncode == 1
+        assert "everything holds" not in told.stdout
+        assert told.stderr.splitlines()[-1].startswith(f"livetill: chapter {EVERY} of {LISTING} is wrong")
+        found = json.loads(ask("verify", "--json").stdout)
+        assert not found["holds"]
+        assert [each["version"] for each in found["chapters"]["wrong"]] == [EVERY]
+    assert document(ask("verify", "--json"))["chapters"] == {"chapters": 0, "wrong": []}
 
 
 def test_rebuild_replaces_every_read_model_by_the_same(ask: Any) -> None:

@@ -282,3 +282,21 @@ async def test_any_sequence_of_batches_ends_as_it_would_in_a_list(journal: Journ
         commands.add(command)
     assert len(rows) > 50
     assert places(await everything(journal)) == rows
+
+
+async def test_a_tail_may_be_read_in_pages(journal: Journal) -> None:
+    """No more than so many records of each history; a full page says that there may be more."""
+    await append(journal, *(draft("a", n) for n in range(1, 6)), *(draft("b", n) for n in range(1, 3)))
+    assert places(await journal.load({"b": 0, "a": 1}, 3)) == [("a", 2), ("a", 3), ("a", 4), ("b", 1), ("b", 2)]
+    assert places(await journal.load({"a": 4}, 3)) == [("a", 5)]
+    assert places(await journal.load({"a": 5}, 3)) == []
+
+
+async def test_records_are_found_by_their_version(journal: Journal) -> None:
+    """Those that are there, by version."""
+    await append(journal, *(draft("a", n) for n in range(1, 6)), draft("b", 1))
+    assert places(await journal.at("a", [4, 2, 9])) == [("a", 2), ("a", 4)]
+    assert places(await journal.at("c", [1])) == []
+    assert places(await journal.at("a", [])) == []
+    async with journal.turn() as held:
+        assert places(await held.at("a", [5])) == [("a", 5)]

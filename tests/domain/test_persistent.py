@@ -2,6 +2,7 @@
 
 import gc
 import heapq
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from domain.persistent import Heap, Map
+from domain.persistent import Heap, Map, PackedMap
 from tests.domain.subject import depths
 
 keys = st.integers(0, 8)
@@ -41,6 +42,12 @@ class MapWalk(RuleBasedStateMachine):
         version = Map(items), dict(items)
         items.clear()
         return version
+
+    @rule(target=versions, items=st.dictionaries(keys, st.integers(), max_size=5))
+    def start_packed(self, items: dict[int, int]) -> tuple[Map[int, int], dict[int, int]]:
+        """Start from values that were written down; what is put in later is not."""
+        packed = {key: str(value) for key, value in items.items()}
+        return PackedMap(packed, lambda _, value: int(value)), items
 
     @rule(target=versions, version=versions, key=keys, value=st.integers())
     def set(self, version: tuple[Map[int, int], dict[int, int]], key: int, value: int) -> Any:
@@ -81,6 +88,15 @@ class MapWalk(RuleBasedStateMachine):
     def compare(self, one: tuple[Map[int, int], dict[int, int]], other: tuple[Map[int, int], dict[int, int]]) -> None:
         """Versions are equal iff their contents are, whether they share a past or not."""
         assert (one[0] == other[0]) is (one[1] == other[1])
+
+    @rule(newer=versions, older=versions)
+    def tell_apart(
+        self, newer: tuple[Map[int, int], dict[int, int]], older: tuple[Map[int, int], dict[int, int]]
+    ) -> None:
+        """What one version has more or other than another, and what less, whichever came first."""
+        changed, gone = newer[0].since(older[0])
+        assert changed == {key: n for key, n in newer[1].items() if key not in older[1] or older[1][key] != n}
+        assert sorted(gone) == sorted(older[1].keys() - newer[1].keys())
 
     @rule(version=consumes(versions))
     def forget(self, version: tuple[Map[int, int], dict[int, int]]) -> None:
@@ -132,6 +148,34 @@ class HeapWalk(RuleBasedStateMachine):
         assert (one[0] == other[0]) is (sorted(one[1]) == sorted(other[1]))
 
 
+class RunsWalk(RuleBasedStateMachine):
+    """Make heaps of sorted runs and go on with them; read as far as the heap is, and again from any version."""
+
+    versions: Bundle[tuple[Heap[tuple[int, int]], list[tuple[int, int]]]] = Bundle("versions")
+
+    @rule(target=versions, runs=st.lists(st.lists(st.tuples(keys, keys), max_size=6), max_size=4))
+    def start(self, runs: list[list[tuple[int, int]]]) -> tuple[Heap[tuple[int, int]], list[tuple[int, int]]]:
+        """Some of them may be empty."""
+        return Heap.of_runs(sorted(run) for run in runs), sorted(chain.from_iterable(runs))
+
+    @rule(target=versions, version=versions, value=st.tuples(keys, keys))
+    def push(self, version: Any, value: tuple[int, int]) -> tuple[Heap[tuple[int, int]], list[tuple[int, int]]]:
+        """Values are added among those of the runs."""
+        return version[0].push(value), sorted([*version[1], value])
+
+    @rule(target=versions, version=versions)
+    def pop(self, version: Any) -> tuple[Heap[tuple[int, int]], list[tuple[int, int]]]:
+        """The next of its run comes after it."""
+        return version[0].pop(), version[1][1:]
+
+    @rule(version=versions)
+    def read(self, version: Any) -> None:
+        """Smallest first."""
+        heap, model = version
+        assert heap.first == (model[0] if model else None)
+        assert list(heap) == model
+
+
 @depths
 def test_every_version_of_a_map_stays_what_it_was(depth: settings) -> None:
     """Whatever is made of it later, and from whichever version."""
@@ -142,6 +186,42 @@ def test_every_version_of_a_map_stays_what_it_was(depth: settings) -> None:
 def test_every_version_of_a_heap_stays_what_it_was(depth: settings) -> None:
     """It gives what ``heapq`` gives."""
     run_state_machine_as_test(HeapWalk, settings=depth)
+
+
+@depths
+def test_a_heap_of_runs_gives_what_one_of_values_gives(depth: settings) -> None:
+    """Whatever is added and taken, and from whichever version."""
+    run_state_machine_as_test(RunsWalk, settings=depth)
+
+
+def test_a_run_is_read_as_far_as_its_heap() -> None:
+    """A million deadlines cost nothing until they come."""
+    read: list[int] = []
+
+    class Run(list[tuple[int]]):
+        """A run that says what was looked at."""
+
+        def __getitem__(self, index: Any) -> Any:
+            read.append(index)
+            return super().__getitem__(index)
+
+    heap = Heap.of_runs([Run((n,) for n in range(1000))]).pop().pop()
+    assert (heap.first, max(read)) == ((2,), 2)
+
+
+def test_what_was_not_asked_for_stays_packed() -> None:
+    """A million values cost no more than having them."""
+    unpacked: list[int] = []
+
+    def unpack(key: int, value: Any) -> int:
+        unpacked.append(key)
+        return int(value)
+
+    found = PackedMap({n: str(n) for n in range(1000)}, unpack)
+    newer = found.set(7, 70).delete(8)
+    assert (newer[9], newer.get(7), 8 in newer, 10 in newer, len(newer)) == (9, 70, False, True, 999)
+    assert newer.since(found) == ({7: 70}, [8])
+    assert set(unpacked) == {7, 9}
 
 
 def test_an_empty_map_is_never_written_into() -> None:
