@@ -47,5 +47,9 @@ class Leaving:
 
 
 def _heard() -> list[signal.Signals]:
-    """Leave out what whoever started us has us ignore, as ``nohup`` does."""
-    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    """Leave out a hangup that whoever started us has us ignore, as ``nohup`` does.
+
+    A shell has jobs in the background ignore interrupts as well; who sends us one nevertheless means us.
+    """
+    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in SIGNALS if not (deaf and number is signal.SIGHUP)]
