@@ -18,6 +18,7 @@ from api.answers import Answer
 from api.auth import Authenticator
 from api.edge import Edge
 from api.express import EXPRESS, Express
+from api.live_hub import Viewer
 from api.logs import Observed, RequestMetrics
 from api.problems import InternalFault, encoded, headers_of, refusal_of, status_of
 from api.reading import LARGEST_BODY
@@ -58,7 +59,11 @@ def create_app(services: Services, *, on_startup: Sequence[Hook] = (), on_shutdo
         request_max_body_size=LARGEST_BODY,
     )
     app.asgi_handler = observed = Observed(app.asgi_handler, metrics)
-    app.state[EXPRESS] = Express(edge, observed, ENDPOINTS)
+
+    async def join(stream_id: str, last_position: int | None) -> Viewer:
+        return await live.hub_of(app.state, services).join(stream_id, last_position)
+
+    app.state[EXPRESS] = Express(edge, observed, ENDPOINTS, join)
     return app
 
 

@@ -60,8 +60,12 @@ async def watch(
 ) -> LiveResponse:
     """Server-Sent Events of a show: a ``snapshot``, then what is new; ``Last-Event-ID`` resumes."""
     seen = request.headers.get("last-event-id", "")
-    last_position = int(seen) if _POSITION.fullmatch(seen) else None
-    return LiveResponse(await hub_of(state, services).join(stream_id, last_position))
+    return LiveResponse(await hub_of(state, services).join(stream_id, last_position_in(seen)))
+
+
+def last_position_in(last_event_id: str) -> int | None:
+    """Return the position that a client says it has seen; None when it says none, or nonsense."""
+    return int(last_event_id) if _POSITION.fullmatch(last_event_id) else None
 
 
 HANDLERS = [watch]

@@ -40,7 +40,7 @@ class BehindError(Exception):
 
 @define(eq=False)
 class Viewer(AsyncIterator[bytes]):
-    """One open connection: an iterator over what to send to it."""
+    """One open connection: what to send to it, piece by piece or, as an iterator, whenever there is more."""
 
     channel: Channel
     hub: "Hub"
@@ -53,30 +53,32 @@ class Viewer(AsyncIterator[bytes]):
         return self
 
     async def __anext__(self) -> bytes:
-        log = self.channel.log
         if self.number is None:
-            return b"retry: 2000\n\n" + self._first()
-        await log.grown(self.number)
-        if log.closed:
+            return self.first()
+        await self.channel.log.grown(self.number)
+        if (data := self.more()) is None:
             raise StopAsyncIteration
-        return self._next(self.number)
+        return data
 
-    def _first(self) -> bytes:
-        self.number = self.channel.log.number
-        missed = None if self.last_position is None else self.channel.log.after_position(self.last_position)
-        return self.hub.snapshot(self.channel) if missed is None else missed
-
-    def _next(self, number: int) -> bytes:
-        """Return what is new; one who is too late gets the news missed and a snapshot of the rest."""
+    def first(self) -> bytes:
+        """Return what comes first: what was missed by who comes back, or how everything stands."""
         log = self.channel.log
+        self.number = log.number
+        missed = None if self.last_position is None else log.after_position(self.last_position)
+        return b"retry: 2000\n\n" + (self.hub.snapshot(self.channel) if missed is None else missed)
+
+    def more(self) -> bytes | None:
+        """Return what is new; one who is too late gets the news missed and a snapshot. None: the viewer must go."""
+        log, number = self.channel.log, self.number
+        assert number is not None
+        if log.closed:
+            return None
         self.number = log.number
         data = log.after(number)
         if data is not None:
             return data
         news = log.news_after(number)
-        if news is None:
-            raise StopAsyncIteration
-        return news + self.hub.snapshot(self.channel)
+        return None if news is None else news + self.hub.snapshot(self.channel)
 
 
 class Hub:

@@ -10,7 +10,7 @@ ticker, boards) are states: only the latest counts.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from litestar.serialization import encode_json
@@ -93,8 +93,8 @@ class FrameLog:
         self._news: deque[tuple[int, Part]] = deque()
         self._news_lost = 0
         self._complete_from = position
-        self._waiting: list[asyncio.Future[None]] = []
-        self._waking: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[Callable[[], None]] = []
+        self._waking: deque[Callable[[], None]] = deque()
 
     def append(self, position: int, told: Sequence[Told]) -> None:
         """Tell everybody."""
@@ -105,23 +105,32 @@ class FrameLog:
         self._bytes += len(frame.data)
         self._news.extend((self.number, part) for part in parts if part.news)
         self._trim()
-        self._wake()
+        self._wake_all()
 
     def close(self) -> None:
         """Send everybody away: the server stops."""
         self.closed = True
-        self._wake()
+        self._wake_all()
+
+    def when_grown(self, number: int, tell: Callable[[], None]) -> None:
+        """Call back once, when there is a frame after ``number`` or the end has come."""
+        if self.number > number or self.closed:
+            self._wake([tell])
+        else:
+            self._waiting.append(tell)
 
     async def grown(self, number: int) -> None:
         """Wait for a frame after ``number``, or for the end."""
         while self.number <= number and not self.closed:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            await turn
+            turn = asyncio.Event()
+            self.when_grown(number, turn.set)
+            await turn.wait()
 
     def after(self, number: int) -> bytes | None:
         """Return what was told after a frame; None when part of that is gone."""
         missing = self.number - number
+        if missing == 1:
+            return self._frames[-1].data
         if missing > len(self._frames):
             return None
         return b"".join(self._frames[index].data for index in range(-missing, 0))
@@ -147,18 +156,19 @@ class FrameLog:
         while len(self._news) > NEWS:
             self._news_lost = self._news.popleft()[0]
 
-    def _wake(self) -> None:
-        """Wake who waits, so many at a time: orders get their turn in between, however many watch."""
+    def _wake_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._wake(waiting)
+
+    def _wake(self, tells: Sequence[Callable[[], None]]) -> None:
+        """Wake some who wait, so many at a time: orders get their turn in between, however many watch."""
         idle = not self._waking
-        self._waking.extend(self._waiting)
-        self._waiting.clear()
+        self._waking.extend(tells)
         if idle:
             self._wake_some()
 
     def _wake_some(self) -> None:
         for _ in range(min(TOGETHER, len(self._waking))):
-            turn = self._waking.popleft()
-            if not turn.done():  # The viewer may have gone meanwhile.
-                turn.set_result(None)
+            self._waking.popleft()()
         if self._waking:
-            self._waking[0].get_loop().call_soon(self._wake_some)
+            asyncio.get_running_loop().call_soon(self._wake_some)

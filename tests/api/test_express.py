@@ -13,7 +13,7 @@ from attrs import define, field
 
 from api.app import create_app
 from api.commands.serve import _server
-from api.express import EXPRESS, LARGEST, Exchange, Express
+from api.express import EXPRESS, LARGEST, Asking, Express
 from tests.api.shopfront import Shopfront
 
 JSON = {"content-type": "application/json"}
@@ -66,9 +66,9 @@ async def door(shop: Shopfront, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
         opened = Door(shop, port, app.state[EXPRESS], http)
 
-        async def noted(self: Express, exchange: Exchange) -> Any:
-            opened.taken.append(exchange.endpoint.path)
-            return await original(self, exchange)
+        async def noted(self: Express, asking: Asking) -> Any:
+            opened.taken.append(asking.endpoint.path)
+            return await original(self, asking)
 
         monkeypatch.setattr(Express, "answer", noted)
         yield opened
@@ -208,7 +208,7 @@ async def test_a_request_that_is_cancelled_leaves_no_open_connection(
 ) -> None:
     """A server that stops waits only so long; the client sees the connection end and asks again with its key."""
 
-    async def never(_self: Express, _exchange: Exchange) -> Any:
+    async def never(_self: Express, _asking: Asking) -> Any:
         for task in asyncio.all_tasks():
             if "_exchange" in repr(task):
                 task.cancel()
