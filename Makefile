@@ -24,7 +24,7 @@ demo: install ## run a real show end to end, everything embedded (ARGS="--exit" 
 	$(BIN)/livetill demo $(ARGS)
 
 test: install-dev ## run the test-suite (ARGS="tests/domain -x" narrows it)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 test-slow: install-dev ## run the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
@@ -45,7 +45,8 @@ fuzz: install-dev ## fuzz the API of a server of its own from its description, f
 	$(BIN)/pytest -m slow tests/stories/test_fuzz.py $(ARGS)
 
 browser: ## install chromium, for looking at the pages in tests; optional, needs root on Debian or Ubuntu
-	command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	command -v chromium >/dev/null || { apt-get -o Acquire::Retries=3 update \
+		&& apt-get -o Acquire::Retries=3 install --yes --no-install-recommends chromium; }
 
 requirements: install-dev ## compile requirements/*.txt anew (ARGS=--upgrade takes newer versions)
 	$(COMPILE) $(ARGS) requirements/main.in --output-file requirements/main.txt

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import Factory, define
 
 PATIENCE_SECONDS = 40.0
@@ -95,7 +96,8 @@ class Browser:
 async def browser(directory: Path) -> AsyncIterator[Browser]:
     """Run a browser that remembers nothing."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
-    assert program, f"these tests need a browser: install one of {', '.join(NAMES)}"
+    if program is None:
+        pytest.skip("pages are looked at with a browser: `make browser` installs one")
     commands_in, commands_out = os.pipe()
     answers_in, answers_out = os.pipe()
     redirected = f'exec "$@" 3<&{commands_in} 4>&{answers_out}'

@@ -18,8 +18,6 @@ from tests.builders import schedule_stream
 from tests.e2e.browser import browser
 from tests.rehearsal import LISTING, STREAM
 
-pytestmark = pytest.mark.slow
-
 
 @asynccontextmanager
 async def serving(house: Theatre, port: int = 0) -> AsyncIterator[int]:
