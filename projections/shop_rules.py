@@ -1,8 +1,9 @@
 """Rules over what the records mean: units, refusals, money in and out, commissions.
 
 Every event is folded by the decider that wrote it, and after each the state must be one that the shop allows. States
-of shows and listings stay in memory, for every later record may need them. Orders and commissions are many and short:
-the least recently used are dropped, and folded anew from the journal if something still happens to them.
+of shows and listings stay in memory, for every later record may need them; what listings remember of each order goes to
+the attic. Orders and commissions are many and short: the least recently used are dropped, and folded anew from the
+journal if something still happens to them.
 """
 
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from domain.presence import PRESENCE
 from domain.record import Metadata, Record, UnreadableError
 from domain.stream import STREAM
 from domain.values import frozen
+from projections.attic import Attic, units_due
 from projections.breach import BreachError
 from projections.envelopes import EnvelopeRules
 from projections.once import Once
@@ -38,7 +40,7 @@ DECIDERS: Final[Mapping[str, Decider[Any, Any, Any]]] = {
 PASSING: Final = ("order", "commission")
 """Aggregates that are many, short and soon done."""
 LISTINGS: Final = "listing"
-KEPT_STATES: Final = 50_000
+KEPT_STATES: Final = 20_000
 _Entry = tuple[int, Any]
 """Version and state."""
 _Check = Callable[[Record, Metadata, Any, Any], None]
@@ -56,6 +58,22 @@ class _Route:
     states: dict[str, _Entry]
     """Where the states of its histories are."""
     passing: bool
+    begin: Callable[[str], Any]
+    """Returns the state before the first event."""
+
+
+class Proofs(Protocol):
+    """Compares what was written down of long histories on the way with what a walk finds there."""
+
+    @property
+    def every(self) -> int:
+        """How many versions lie between two things that were written down."""
+
+    def concern(self, history_id: str) -> bool:
+        """Tell whether anything was written down of a history."""
+
+    def take(self, record: Record, state: Any) -> None:
+        """Take a state that comes to the end of a stretch, as soon as its last record is folded."""
 
 
 class Histories(Protocol):
@@ -68,8 +86,18 @@ class Histories(Protocol):
 class ShopRules:
     """Folds records in order of their positions; ``BreachError`` at the first that breaks a rule."""
 
-    def __init__(self, wire: Wire, journal: Histories, envelopes: EnvelopeRules, *, kept: int = KEPT_STATES) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        journal: Histories,
+        envelopes: EnvelopeRules,
+        *,
+        kept: int = KEPT_STATES,
+        proofs: Proofs | None = None,
+        attic: Attic | None = None,
+    ) -> None:
         self._decode, self._journal, self._envelopes, self._kept = wire.decode, journal, envelopes, kept
+        self._proofs, self._attic = proofs, attic or Attic()
         self._resident: dict[str, _Entry] = {}
         self._passing: OrderedDict[str, _Entry] = OrderedDict()
         self._routes: dict[str, _Route] = {}
@@ -112,6 +140,12 @@ class ShopRules:
         """Drop the states that were not used for longest."""
         while len(self._passing) > self._kept:
             self._passing.popitem(last=False)
+        self._attic.tidy()
+
+    def close(self) -> None:
+        """Let go of what lies on disk."""
+        self.begun.close()
+        self._attic.close()
 
     def take(self, record: Record, metadata: Metadata) -> None:
         """Fold a record and check what it leads to."""
@@ -121,6 +155,8 @@ class ShopRules:
         event, state = self._fold(record, route)
         if route.kind == LISTINGS:
             self._conserved(record, state)
+            if self._proofs is not None and record.version % self._proofs.every == 0:
+                self._proofs.take(record, state)
         check = self._checks.get(type(event))
         if check is not None:
             check(record, metadata, event, state)
@@ -142,17 +178,21 @@ class ShopRules:
             kind = record.topic.partition(".")[0]
             if kind not in DECIDERS:
                 raise BreachError(record.position, "readable", f"the topic {record.topic} is unknown")
-            passing = kind in PASSING
+            passing, decider = kind in PASSING, DECIDERS[kind]
             states = self._passing if passing else self._resident
-            route = self._routes[record.topic] = _Route(kind, f"{kind}-", DECIDERS[kind], states, passing)
+            begin = self._begun_listing if kind == LISTINGS else lambda _: decider.initial
+            route = self._routes[record.topic] = _Route(kind, f"{kind}-", decider, states, passing, begin)
         if not record.history_id.startswith(route.prefix):
             raise BreachError(record.position, "readable", f"{record.topic} stands in {record.history_id}")
         return route
 
+    def _begun_listing(self, history_id: str) -> Listing:
+        return self._attic.listing(marked=self._proofs is not None and self._proofs.concern(history_id))
+
     def _fold(self, record: Record, route: _Route) -> tuple[Any, Any]:
         """Return the event of a record and the state after it."""
         history_id, version, known, decider = record.history_id, record.version, route.states, route.decider
-        before, state = known.get(history_id) or (0, decider.initial)
+        before, state = known.get(history_id) or (0, route.begin(history_id))
         if version != before + 1:
             raise BreachError(record.position, "version", f"{history_id} goes from {before} to {version}")
         try:
@@ -189,9 +229,8 @@ class ShopRules:
     def _sold_out(self, record: Record, event: o.OrderRefused) -> None:
         """Count what was there as the shop does: holds whose deadline had come are for sale again."""
         listing_id = event.facts["listing_id"]
-        _, listing = self._resident.get(listing_id, (0, LISTING.initial))
-        expired = listing.book.expired(event.ingress_at)
-        available = listing.units.available + sum(hold.quantity for _, hold in expired)
+        _, listing = self._resident.get(listing_id) or (0, self._attic.listing(marked=False))
+        available = listing.units.available + units_due(listing, event.ingress_at)
         asked = sum(self._asked(each, listing_id) for each in event.asked)
         if asked <= available or event.facts["available"] > available:
             found = f"{asked} of {listing_id} were asked for, {available} were there"

@@ -22,7 +22,7 @@ from projections.envelopes import EnvelopeRules
 from projections.memory import MemoryStore
 from projections.once import Once
 from projections.projection import Fact, Projection
-from projections.shop_rules import KEPT_STATES, ShopRules
+from projections.shop_rules import KEPT_STATES, Proofs, ShopRules
 from projections.store import Parked, Store, Wire
 
 F = TypeVar("F", bound=Fact)
@@ -95,6 +95,16 @@ class Certificate:
         return self.breach is None and not self.differing and not self.parked
 
 
+class Proofreader(Proofs, Protocol):
+    """Compares chapters beside the walk."""
+
+    async def begin(self) -> None:
+        """Find out what was written down."""
+
+    async def compare(self) -> None:
+        """Compare what was taken."""
+
+
 Compare = Callable[[], Awaitable[Sequence[Compared]]]
 """Replays the read models and says what they hold beside what they must."""
 
@@ -105,6 +115,7 @@ async def verify(
     store: Store | None = None,
     *,
     compare: Compare | None = None,
+    proofreader: Proofreader | None = None,
     advanced: Advanced | None = None,
     kept_states: int = KEPT_STATES,
     chunk: int = CHUNK,
@@ -112,10 +123,13 @@ async def verify(
     """Verify the journal up to its head, and the read models of ``store`` each at its own position.
 
     ``compare`` replays them, in another process perhaps; unless told they are replayed here, into memory. The walk
-    itself holds the states of shows and listings and ``kept_states`` others.
+    itself holds the states of shows and listings and ``kept_states`` others. ``proofreader`` is shown what was written
+    down of listings on the way.
     """
     comparing = asyncio.create_task(_compared(journal, wire, store, compare))
-    walk = _Walk(journal, wire, kept_states, chunk, advanced)
+    if proofreader is not None:
+        await proofreader.begin()
+    walk = _Walk(journal, wire, kept_states, chunk, advanced, proofreader)
     breach = None
     try:
         await walk.upto(await journal.head())
@@ -208,12 +222,18 @@ class _Walk:
     """One pass over the journal under all rules."""
 
     def __init__(
-        self, journal: Archive, wire: FullWire, kept_states: int, chunk: int, advanced: Advanced | None
+        self,
+        journal: Archive,
+        wire: FullWire,
+        kept_states: int,
+        chunk: int,
+        advanced: Advanced | None,
+        proofreader: Proofreader | None,
     ) -> None:
-        self._journal, self._chunk, self._advanced = journal, chunk, advanced
+        self._journal, self._chunk, self._advanced, self._proofreader = journal, chunk, advanced, proofreader
         self._end = 0
         self.envelopes = EnvelopeRules(wire)
-        self._shop = ShopRules(wire, journal, self.envelopes, kept=kept_states)
+        self._shop = ShopRules(wire, journal, self.envelopes, kept=kept_states, proofs=proofreader)
 
     async def upto(self, end: int) -> None:
         """Walk on to a position, if that lies ahead."""
@@ -236,6 +256,8 @@ class _Walk:
         self.envelopes.note(records)
         self._shop.note(records)
         self._shop.trim()
+        if self._proofreader is not None:
+            await self._proofreader.compare()
 
     async def finish(self) -> None:
         """Check what can only be said at the end: nothing is missing, nothing came twice."""
@@ -265,7 +287,7 @@ class _Walk:
     def close(self) -> None:
         """Let go of what lies on disk."""
         self.envelopes.commands.close()
-        self._shop.begun.close()
+        self._shop.close()
 
     def counts(self) -> dict[str, int]:
         """Say how much was looked at."""

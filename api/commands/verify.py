@@ -50,7 +50,7 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
 
     async def work(parts: "Opened") -> "tuple[Certificate, Proof, float]":
         from api.compose import chapters_in
-        from application.proofreading import Proof, proofread
+        from application.proofreading import Proof, Proofreader
         from projections.follow import Follower
         from projections.verify import verify
 
@@ -61,11 +61,11 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
         began = time.perf_counter()
         with progress("Verifying", quiet=as_json) as advanced:
             compare = await _elsewhere(parts)
-            certificate = await verify(parts.journal, parts.wire, store, compare=compare, advanced=advanced)
-        if journal_only or not certificate.holds:
-            proof = Proof()
-        else:
-            proof = await proofread(parts.journal, parts.wire, chapters_in(parts.snapshots))
+            proofreader = None if journal_only else Proofreader(parts.journal, chapters_in(parts.snapshots))
+            certificate = await verify(
+                parts.journal, parts.wire, store, compare=compare, proofreader=proofreader, advanced=advanced
+            )
+            proof = await proofreader.finish() if proofreader is not None and certificate.breach is None else Proof()
         return certificate, proof, time.perf_counter() - began
 
     certificate, proof, seconds = on_journal(settings(data_dir, database_url), work)

@@ -10,6 +10,7 @@ from attrs import evolve
 from adapters.chapters import ListingChapters
 from adapters.journal_memory import MemoryJournal
 from adapters.snapshots_memory import MemorySnapshots
+from adapters.wire import JsonWire
 from application import chapters as chapters_module
 from application import histories as histories_module
 from application.chapters import Chapters
@@ -20,10 +21,11 @@ from application.ports import (
     Limits,
     Snapshot,
 )
-from application.proofreading import Wrong, proofread
+from application.proofreading import Proof, Proofreader, Wrong
 from domain.listing import LISTING as LISTING_DECIDER
 from domain.listing.state import Listing
 from domain.record import Record
+from projections.verify import verify
 from tests.adapters.test_chapters import plain
 from tests.rehearsal import LISTING, Rehearsal
 
@@ -127,6 +129,13 @@ async def folded(journal: MemoryJournal, upto: int | None = None) -> Listing:
     return LISTING_DECIDER.fold(wire.decode(each.topic, each.state) for each in records)
 
 
+async def proofread(journal: MemoryJournal, chapters: Chapters) -> Proof:
+    """Have the chapters compared beside a verification of the journal."""
+    proofreader = Proofreader(journal, chapters)
+    assert (await verify(journal, JsonWire(), proofreader=proofreader)).breach is None
+    return await proofreader.finish()
+
+
 async def started(journal: MemoryJournal, snapshots: MemorySnapshots) -> Listing:
     """Return the listing as a till knows it that has just started; and have it written what it passes."""
     async with shop_on(journal, snapshots, "started").open() as shop:
@@ -225,13 +234,13 @@ async def test_chapters_do_not_outlive_a_journal_that_was_set_back() -> None:
     journal, snapshots = MemoryJournal(), Kept()
     await opened(journal, snapshots)
     cut = next(row for row in await journal.load({LISTING: 0}) if row.version == 24)
-    restored = copied(journal, cut.position)
+    restored = copied(journal, cut.position + 1)  # the order it belongs to comes after it
     assert plain(await started(restored, snapshots)) == plain(await folded(restored))
     async with shop_on(restored, snapshots, "again").open() as shop:
         await sell(shop, 500, 540)
         assert plain(await shop.state(LISTING)) == plain(await folded(restored))
     assert plain(await started(restored, snapshots)) == plain(await folded(restored))
-    proof = await proofread(restored, shop.wire, shop.chapters)
+    proof = await proofread(restored, shop.chapters)
     assert not proof.wrong
     assert proof.chapters > 2
 
@@ -242,12 +251,12 @@ async def test_a_diverged_journal_of_the_same_length_is_told_apart() -> None:
     await opened(journal, snapshots)
     twin = MemoryJournal()
     await opened(twin, Kept(), name="other")
-    async with shop_on(twin, Kept(), "other").open() as shop:
+    async with shop_on(twin, Kept(), "third").open() as shop:
         await sell(shop, 700, 760)
     other = MemorySnapshots()
     other.rows = dict(snapshots.rows)
     assert plain(await started(twin, other)) == plain(await folded(twin))
-    proof = await proofread(twin, shop.wire, Chapters(snapshots, {"listing": ListingChapters()}, EVERY))
+    proof = await proofread(twin, Chapters(snapshots, {"listing": ListingChapters()}, EVERY))
     assert {each.found for each in proof.wrong} == {"the journal says something else"}
 
 
@@ -329,7 +338,7 @@ async def test_what_falls_out_of_memory_starts_again_from_chapters() -> None:
         for n in range(100, 150):
             await shop.order(f"order-{n}", buyer=f"buyer-{n % 7}")
         await settled()
-    proof = await proofread(journal, shop.wire, shop.chapters)
+    proof = await proofread(journal, shop.chapters)
     assert not proof.wrong
     assert plain(await started(journal, snapshots)) == plain(await folded(journal))
 
@@ -348,7 +357,7 @@ async def test_a_chapter_that_was_tampered_with_is_found() -> None:
     journal, snapshots = MemoryJournal(), Kept()
     await opened(journal, snapshots)
     shop = shop_on(journal, snapshots)
-    assert (await proofread(journal, shop.wire, shop.chapters)).wrong == ()
+    assert (await proofread(journal, shop.chapters)).wrong == ()
     binding, last = ListingChapters(), snapshots.versions[-1]
     row = snapshots.rows[LISTING, 20]
     before, now = await folded(journal, 10), await folded(journal, 20)
@@ -356,7 +365,7 @@ async def test_a_chapter_that_was_tampered_with_is_found() -> None:
     snapshots.rows[LISTING, 20] = evolve(row, state=binding.bind(before, richer, binding.open(row.state).bond))
     for version in (25, last + EVERY):
         snapshots.rows[LISTING, version] = evolve(row, version=version)
-    proof = await proofread(journal, shop.wire, shop.chapters)
+    proof = await proofread(journal, shop.chapters)
     assert proof.wrong == (
         Wrong(LISTING, 20, "the journal says something else"),
         Wrong(LISTING, 25, "no chapter ends here"),
