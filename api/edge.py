@@ -169,4 +169,5 @@ def told_of(error: Exception, ask: Ask) -> tuple[Refusal, dict[str, int]]:
     refused = refusal_of(error, ask.trace_id)
     if isinstance(refused, InternalFault):
         log.error("internal_fault", method=ask.method, path=ask.path, request_id=ask.trace_id, exc_info=error)
+    error.__traceback__ = None  # its frames know the refusal: that would be a cycle for every buyer who comes too late
     return refused, {} if ask.position is None else {"position": ask.position}

@@ -39,7 +39,7 @@ class Exchange(RequestResponseCycle):
     """A request on the lane, and whether it has been answered; to uvicorn it looks like one of its own."""
 
     def __init__(self, protocol: "ExpressProtocol", given: Mapping[bytes, bytes]) -> None:
-        self.protocol, self.given = protocol, given
+        self.given = given
         self.keep_alive = protocol.parser.should_keep_alive()
         self.message_event = protocol.unheard
         self.body = bytearray()
@@ -104,12 +104,12 @@ class Express:
             return Asking(protocol, given, endpoint)
         return None if live is None else Watching(protocol, given, live[1].decode())
 
-    async def serve(self, exchange: Exchange) -> None:
+    async def serve(self, protocol: "ExpressProtocol", exchange: Exchange) -> None:
         """Answer a request as the application would."""
         if isinstance(exchange, Watching):
-            await self._seat(exchange)
+            await self._seat(protocol, exchange)
         elif isinstance(exchange, Asking):
-            await exchange.protocol.answer(exchange, await self.answer(exchange))
+            await protocol.answer(exchange, await self.answer(exchange))
 
     async def answer(self, asking: Asking) -> list[bytes]:
         """Let an endpoint answer; return the answer's parts, the status line first."""
@@ -118,7 +118,7 @@ class Express:
         answered = await endpoint.answer(self.edge, scope, asking.receive)
         return self._observed(scope, answered, started)
 
-    async def _seat(self, watching: Watching) -> None:
+    async def _seat(self, protocol: "ExpressProtocol", watching: Watching) -> None:
         """Show somebody to a seat, or say why there is none."""
         started, stream_id = time.perf_counter(), watching.stream_id
         scope = watching.described("GET", LIVE.format(stream_id=stream_id), LIVE)
@@ -127,9 +127,9 @@ class Express:
             viewer = await self.join(stream_id, last_position_in(seen))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and no details
             refused = problem_answer(refusal_of(error, scope["state"]["request_id"]))
-            await watching.protocol.answer(watching, self._observed(scope, refused, started))
+            await protocol.answer(watching, self._observed(scope, refused, started))
         else:
-            watching.protocol.take_seat(viewer, self._observed(scope, Answer(b"", OK, HEADERS), started, length=False))
+            protocol.take_seat(viewer, self._observed(scope, Answer(b"", OK, HEADERS), started, length=False))
 
     def _observed(self, scope: Any, answered: Answer[Any], started: float, *, length: bool = True) -> list[bytes]:
         """Note an answer, and write it."""
@@ -182,7 +182,7 @@ class ExpressProtocol(HttpToolsProtocol):
     async def _exchange(self, exchange: Exchange) -> None:
         """See a request through; a task that is cancelled leaves no half answer and no open connection."""
         try:
-            await self._express.serve(exchange)
+            await self._express.serve(self, exchange)
         except BaseException:
             exchange.response_complete = True
             self.transport.close()
@@ -233,6 +233,7 @@ class ExpressProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._seat is not None:
             self._seat.leave()
+            self._seat = None  # nor does it leave a cycle behind
 
 
 def _moderate(given: Mapping[bytes, bytes]) -> bool:

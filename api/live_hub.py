@@ -122,6 +122,7 @@ class Hub:
         channel.viewers -= 1
         if channel.viewers == 0 and self._channels.get(channel.stream_id) is channel:
             del self._channels[channel.stream_id]
+            channel.log.close()  # whoever left lately still waits there for a frame: a cycle
             self._of_listing = {key: each for key, each in self._of_listing.items() if each is not channel}
         if not self._channels and self._task is not None:
             self._task.cancel()

@@ -1,12 +1,12 @@
 """A journal in a scratch directory, on an embedded PostgreSQL of its own with everything that makes it durable."""
 
-import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 from api.bench.stage import scratch
 from api.compose import Opened, database, opened
+from api.housekeeping import settle
 from api.services import Settings
 
 T = TypeVar("T")
@@ -18,9 +18,7 @@ async def in_scratch(work: Callable[[Opened, Path], Awaitable[T]]) -> T:
     with scratch() as directory:
         settings = Settings(data_dir=directory)
         async with database(settings) as url, opened(Settings(data_dir=directory, database_url=url)) as parts:
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 50, 100)  # as the server does
+            settle()  # as the server does
             return await work(parts, directory)
 
 

@@ -7,7 +7,6 @@ servers go; a second one does not wait for requests. Measured against granian in
 
 import asyncio
 import errno
-import gc
 import os
 import signal
 import socket
@@ -137,21 +136,19 @@ async def _serve(settings: "Settings", listening: socket.socket, *, tied: bool) 
             stopping.when_input_ends(sys.stdin.fileno())
         async with composed(settings) as services:
             from api.app import create_app
+            from api.housekeeping import keep_house, settle
 
             app = create_app(services)
-            _settle_memory()
+            settle()
             server = _server(app)
             stopping.server(server, app)
             say(f"livetill sells at {_url(settings)}, {_where(settings)}. Ctrl-C closes the shop.")
-            await server.serve(sockets=[listening])
+            house = asyncio.create_task(keep_house(lambda: services.till.counts.batches))
+            try:
+                await server.serve(sockets=[listening])
+            finally:
+                house.cancel()
     say("The shop is closed.")
-
-
-def _settle_memory() -> None:
-    """Collect cycles rarely: states and records make none, and looking for them costs as much as selling."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
 
 
 def _server(app: "Litestar") -> "uvicorn.Server":
