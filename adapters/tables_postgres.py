@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters import tables_reading as reading
 from adapters.installation import app_conninfo
-from adapters.postgres_columns import register
+from adapters.postgres_arrays import register
 from adapters.postgres_sessions import is_usable, session_conninfo
 from adapters.tables_installing import install
 from adapters.tables_rebuilding import Beside, beside

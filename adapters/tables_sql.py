@@ -7,7 +7,8 @@ from typing import Any
 from attrs import field
 from psycopg import sql
 
-from adapters.postgres_columns import Column, Packed, column
+from adapters.postgres_arrays import PackedArray
+from adapters.postgres_columns import Column, column
 from domain.values import frozen
 from projections.store import Query
 from projections.tables import Key, R, Table
@@ -123,12 +124,12 @@ class TableSql:
         values = [*query.equals.values(), *query.at_most.values(), *(query.after or ())]
         return statement, [*values, query.limit, query.offset, self.table.owner + self.suffix]
 
-    def packed(self, rows: Sequence[Any]) -> list[Packed]:
+    def packed(self, rows: Sequence[Any]) -> list[PackedArray]:
         """Return the columns of rows as arrays."""
         values = zip(*map(self.table.values, rows), strict=True)
         return [each.pack(items) for each, items in zip(self.columns, values, strict=True)]
 
-    def packed_keys(self, keys: Sequence[Key]) -> list[Packed]:
+    def packed_keys(self, keys: Sequence[Key]) -> list[PackedArray]:
         """Return the columns of keys as arrays."""
         return [each.pack(items) for each, items in zip(self._key, zip(*keys, strict=True), strict=True)]
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from adapters.installation import one_line
-from adapters.postgres_columns import longs, texts
+from adapters.postgres_arrays import BigintArray, TextArray
 from adapters.tables_sql import statements
 from projections.store import Mark, MarkMovedError, Parked, RowsRefusedError, StoreError, StoreUnavailableError, Write
 
@@ -81,10 +81,10 @@ async def _move(connection: AsyncConnection[Any], moves: Mapping[str, tuple[Mark
     """Move the marks, unless one is not where it was seen."""
     marks = [mark for mark, _ in moves.values()]
     parameters = (
-        texts([name + suffix for name in moves]),
-        longs([mark.position for mark in marks]),
-        longs([mark.generation for mark in marks]),
-        longs([position for _, position in moves.values()]),
+        TextArray([name + suffix for name in moves]),
+        BigintArray([mark.position for mark in marks]),
+        BigintArray([mark.generation for mark in marks]),
+        BigintArray([position for _, position in moves.values()]),
     )
     cursor = await connection.execute(_MOVE, parameters, prepare=True)
     if cursor.rowcount != len(moves):
@@ -94,10 +94,10 @@ async def _move(connection: AsyncConnection[Any], moves: Mapping[str, tuple[Mark
 async def park(connection: AsyncConnection[Any], parked: Sequence[Parked], suffix: str = "") -> None:
     """Put records aside; one that is parked already gets the newest error."""
     parameters = (
-        texts([each.projection + suffix for each in parked]),
-        longs([each.position for each in parked]),
-        texts([_storable(each.topic) for each in parked]),
-        texts([_storable(each.error) for each in parked]),
+        TextArray([each.projection + suffix for each in parked]),
+        BigintArray([each.position for each in parked]),
+        TextArray([_storable(each.topic) for each in parked]),
+        TextArray([_storable(each.error) for each in parked]),
     )
     await connection.execute(_PARK, parameters, prepare=True)
 
