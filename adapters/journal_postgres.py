@@ -72,6 +72,9 @@ _READ = """
 _FACTS = """
     SELECT r.position, r.history_id, r.topic, r.state
     FROM journal.record r WHERE r.position > %b ORDER BY r.position LIMIT %b"""
+_DATABASE = """
+    SELECT concat(c.system_identifier, '/', d.oid) FROM pg_control_system() c, pg_database d
+    WHERE d.datname = current_database()"""
 # A command's records follow each other and share one metadata; its id stands on the first.
 _OF_COMMANDS = """
     SELECT r.position, r.history_id, r.version, r.topic, r.state, r.recorded_at, r.metadata, r.command_id
@@ -156,6 +159,11 @@ class _Reading(ABC):
     async def position_at(self, instant: datetime) -> int:
         """Return the last position recorded at or before an instant; 0 when there is none."""
         return await self._number("SELECT journal.position_at(%b)", instant)
+
+    async def database(self) -> str:
+        """Name the database that the journal is in; a copy of it, on this server or another, has another name."""
+        [(name,)] = await self._rows(_DATABASE, make=tuple_row)
+        return str(name)
 
     async def _number(self, query: LiteralString, *parameters: object) -> int:
         [(number,)] = await self._rows(query, *parameters, make=tuple_row)

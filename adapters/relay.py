@@ -4,7 +4,10 @@ JetStream holds a copy that may be deleted at any time. The relay keeps no posit
 sequence is its position, because record N is message N. Every message says which sequence it expects before it, so
 two relays, a repeated send or a lost one cannot put a record in the wrong place, only be turned away. After any trouble
 the relay asks the stream where it stands and goes on from there; an empty stream is filled from the first record on.
-A stream that is not a copy of this journal (a restored database, another shop's server) is made anew.
+A stream that is not a copy of this journal (a restored database) is made anew.
+
+A stream has one journal. Two shops that share a NATS would each make it anew, for ever: whoever feeds a stream says so
+when asked, and who finds it taken by another database waits until that is gone.
 """
 
 import asyncio
@@ -13,7 +16,12 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from msgspec import Struct
+from msgspec.json import decode, encode
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NoAnswerError
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig
 from nats.js.errors import NotFoundError
@@ -29,6 +37,9 @@ log = logging.getLogger(__name__)
 WINDOW = 500
 """How many messages are under way before the first must be acknowledged."""
 IDLE_SECONDS = 1.0
+CLAIMS = "livetill.relay"
+"""Below this subject, which no stream keeps, whoever feeds a stream tells of which database it is the journal."""
+CLAIM_SECONDS = 0.3
 
 
 class Records(Protocol):
@@ -52,6 +63,21 @@ class RelayError(Exception):
     """The stream is not what it was a moment ago; the relay begins again by looking at it."""
 
 
+class _Claim(Struct):
+    """What whoever feeds a stream, or is about to, says of itself."""
+
+    database: str
+    feeds: bool = False
+
+    def outranks(self, other: "_Claim") -> bool:
+        """Tell whether the other must wait."""
+        return self.database != other.database and (self.feeds or self.database < other.database)
+
+
+class StreamTakenError(Exception):
+    """Another shop feeds the stream."""
+
+
 class Relay:
     """Copies the journal to a JetStream stream, in order and without holes, for as long as it runs."""
 
@@ -69,14 +95,20 @@ class Relay:
         *,
         stream: str = "LIVETILL",
         source: str = "livetill",
+        database: str = "",
     ) -> None:
-        """Make a relay; ``source`` names the journal in its messages, such as ``livetill/shop-3``."""
+        """Make a relay.
+
+        ``source`` names the journal in its messages, such as ``livetill/shop-3``; ``database`` is where it is kept, in
+        a name that no copy of it has.
+        """
         self._journal = journal
         self._wire = wire
         self._link = Link(nats_url, level=logging.DEBUG)  # The announcer beside it says when NATS is away.
         self._announcer = announcer
         self._stream = stream
         self._source = source
+        self._database = database
 
     @property
     def lag(self) -> int:
@@ -98,6 +130,7 @@ class Relay:
 
     async def _relay(self, client: Client) -> None:
         jetstream = client.jetstream()
+        await self._claim(client)
         self.relayed = await self._resume(jetstream)
         while True:
             records = await self._journal.read(self.relayed, WINDOW)
@@ -107,6 +140,29 @@ class Relay:
                 self.head = max(self.head, self.relayed)
             else:
                 await self._idle(jetstream)
+
+    async def _claim(self, client: Client) -> None:
+        """See that no other shop feeds the stream, and from now on say that we do.
+
+        Of two that ask at the same time the one with the smaller name goes first, whichever of them hears the other.
+        """
+        subject, ours = f"{CLAIMS}.{self._stream}", _Claim(self._database)
+        others: list[_Claim] = []
+
+        async def say(asked: Msg) -> None:
+            if not ours.feeds:
+                others.append(decode(asked.data, type=_Claim))
+            await asked.respond(encode(ours))
+
+        await client.subscribe(subject, cb=say)
+        with contextlib.suppress(NoRespondersError, NoAnswerError):
+            answer = await client.request(subject, encode(ours), timeout=CLAIM_SECONDS)
+            others.append(decode(answer.data, type=_Claim))
+        if any(each.outranks(ours) for each in others):
+            raise StreamTakenError(
+                f"another shop feeds the stream {self._stream} on this NATS: give each shop a NATS of its own"
+            )
+        ours.feeds = True
 
     async def _idle(self, jetstream: JetStreamContext) -> None:
         """Wait for records, and see whether the stream is still there: it may be deleted under a live connection."""

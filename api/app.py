@@ -18,6 +18,7 @@ from api.answers import Answer
 from api.auth import Authenticator
 from api.edge import Edge
 from api.express import EXPRESS, Express
+from api.heads import Heads, allowed
 from api.live_hub import Viewer
 from api.logs import Observed, RequestMetrics
 from api.problems import InternalFault, encoded, headers_of, refusal_of, status_of
@@ -58,7 +59,8 @@ def create_app(services: Services, *, on_startup: Sequence[Hook] = (), on_shutdo
         logging_config=None,
         request_max_body_size=LARGEST_BODY,
     )
-    app.asgi_handler = observed = Observed(app.asgi_handler, metrics)
+    observed = Observed(app.asgi_handler, metrics)
+    app.asgi_handler = Heads(observed)
 
     async def join(stream_id: str, last_position: int | None) -> Viewer:
         return await live.hub_of(app.state, services).join(stream_id, last_position)
@@ -75,7 +77,7 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
         log.error("internal_fault", method=request.method, path=request.url.path, request_id=trace_id, exc_info=error)
     headers = {name.decode(): value.decode() for name, value in headers_of(refused)}
     if isinstance(error, HTTPException) and error.headers and "allow" in error.headers:
-        headers["allow"] = error.headers["allow"]
+        headers["allow"] = allowed(error.headers["allow"])
     media_type = headers.pop("content-type")
     return Response(encoded(refused), status_code=status_of(refused.name), media_type=media_type, headers=headers)
 
@@ -90,7 +92,7 @@ def _options() -> Iterator[HTTPRouteHandler]:
         methods[endpoint.path].add(endpoint.method)
     for path, names in methods.items():
         if len(names) > 1:
-            yield _allowing(path, ", ".join(sorted({*names, "OPTIONS"})))
+            yield _allowing(path, allowed(", ".join({*names, "OPTIONS"})))
 
 
 def _allowing(path: str, allow: str) -> HTTPRouteHandler:

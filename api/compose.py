@@ -271,7 +271,9 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
             )  # fmt: skip
 
         reactions, refunds = reactor("reactions", SHOP), reactor("refunds", MONEY)
-        relay = None if nats_url is None else Relay(feed, wire, nats_url, paced(announcer))
+        relay = None
+        if nats_url is not None:
+            relay = Relay(feed, wire, nats_url, paced(announcer), database=await postgres.database())
 
         def connected() -> bool:
             return isinstance(announcer, NatsAnnouncer) and announcer.link.connected

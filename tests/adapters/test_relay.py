@@ -206,3 +206,46 @@ async def test_a_record_is_a_cloud_event() -> None:
         "causationposition": 7,
         "data": {"quantity": 701},
     }
+
+
+@asynccontextmanager
+async def feeding(journal: MemoryJournal, nats_url: str, database: str) -> AsyncIterator[Relay]:
+    """The relay of a shop, at work."""
+    relay = Relay(journal, WIRE, nats_url, LocalAnnouncer(), database=database)
+    task = asyncio.create_task(relay.run())
+    yield relay
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("client")
+async def test_two_shops_on_one_nats_leave_each_other_s_messages_alone(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever comes later waits, says so once, and takes over when the first is gone."""
+    ours, theirs = await journal_of(30), await journal_of(20, day=DAY + timedelta(days=1))
+    async with feeding(theirs, nats_url, "database/2") as second:
+        async with feeding(ours, nats_url, "database/1") as first:
+            await until(lambda: max(first.relayed, second.relayed) > 0)
+            holder, waiting = (first, second) if first.relayed else (second, first)
+            await until(lambda: "another shop feeds the stream LIVETILL" in caplog.text)
+            await until(lambda: holder.lag == 0)
+            before = await stored(nats_url)
+            assert positions(before) == list(range(1, holder.relayed + 1))
+            assert waiting.relayed == 0
+            await asyncio.sleep(2.5)  # long enough for several tries
+            assert [each.data for each in await stored(nats_url)] == [each.data for each in before]
+            assert caplog.text.count("another shop feeds the stream") == 1
+        if holder is first:
+            await until(lambda: second.relayed == 20)
+            assert positions(await stored(nats_url)) == list(range(1, 21))
+
+
+@pytest.mark.usefixtures("client")
+async def test_a_shop_s_next_leader_goes_on_while_the_last_one_still_answers(nats_url: str) -> None:
+    """Both are of one database: the lead of it is decided there, not at NATS."""
+    journal = await journal_of(10)
+    async with feeding(journal, nats_url, "database/1") as first:
+        await until(lambda: first.relayed == 10)
+        async with feeding(journal, nats_url, "database/1") as second:
+            await until(lambda: second.relayed == 10)

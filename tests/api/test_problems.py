@@ -54,7 +54,7 @@ async def test_a_method_that_is_none_says_which_there_are(shop: Shopfront) -> No
     problem(response, 405, "method_not_allowed")
     assert "POST" in response.headers["allow"]
     asked = await shop.http.options("/v1/orders")
-    assert (asked.status_code, asked.headers["allow"]) == (204, "GET, OPTIONS, POST")
+    assert (asked.status_code, asked.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
 
 
 async def test_a_database_that_is_away_says_when_to_come_again() -> None:
