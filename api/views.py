@@ -227,7 +227,10 @@ class OrderRefusalView(Struct, frozen=True):
 
 
 class OrderView(Struct, frozen=True):
-    """An order. ``total`` is the price of all that was ordered; null when the order was refused."""
+    """An order. ``total`` is the price of all that was ordered; null when the order was refused.
+
+    ``status`` says money given back before how far the goods have come; ``shipped_at`` and ``delivered_at`` say that.
+    """
 
     order_id: str
     stream_id: str
@@ -241,6 +244,7 @@ class OrderView(Struct, frozen=True):
     payment: Literal["none", "pending", "declined", "captured"]
     placed_at: datetime | None
     hold_expires_at: datetime | None
+    shipped_at: datetime | None
     delivered_at: datetime | None
     return_window_ends_at: datetime | None
     returns: list[ReturnView]
@@ -276,7 +280,7 @@ def order_view(order_id: str, order: Order, version: int, position: int, *, pend
         order_id, order.stream_id, order.buyer_id, order.host_id, order.status.value,
         _total(order.currency, lines), [_line(facts) for facts in lines],
         order.captured_minor, order.refunded_minor, "pending" if pending else _payment(order), order.placed_at,
-        order.hold_expires_at, order.delivered_at, order.return_window_ends_at,
+        order.hold_expires_at, order.shipped_at, order.delivered_at, order.return_window_ends_at,
         [ReturnView(key, each.line_id, each.quantity, each.received) for key, each in order.returns.items()],
         [RefundView(key, amount_minor) for key, amount_minor in order.refunds.items()],
         None if refusal is None else OrderRefusalView(refusal.reason, dict(refusal.facts)), version, position,

@@ -269,7 +269,7 @@ def deliver(desk: Desk, command: DeliverOrder) -> None:
     """Note an order's arrival; the return window is that of the terms it was sold under."""
     placed = desk.order(command.target)
     if placed.stage is Stage.REFUSED:
-        raise NotAllowedNow("deliver_order", placed.status)
+        raise NotAllowedNow("deliver_order", placed.stage)
     terms = desk.stream(placed.stream_id).terms_of(placed.terms_version)
     desk.tell(command.target, order.DeliverOrder(terms.hold_days, desk.now))
 

@@ -131,7 +131,7 @@ def decide(state: Order, command: Command) -> list[Event]:
 
 
 def _not_now(state: Order, command: Command) -> NotAllowedNow:
-    return NotAllowedNow(snake_case(type(command)), state.status)
+    return NotAllowedNow(snake_case(type(command)), state.stage)
 
 
 def _placed(command: PlaceOrder) -> OrderPlaced:
@@ -162,7 +162,7 @@ def _request_payment(state: Order, command: RequestPayment) -> list[Event]:
     if state.stage is Stage.EXPIRED or (state.awaits_payment and not held):
         raise HoldExpired(state.hold_expires_at)
     if not state.awaits_payment:
-        raise NotAllowedNow("pay", state.status)
+        raise NotAllowedNow("pay", state.stage)
     return [PaymentRequested(command.key, state.due_minor, command.now)]
 
 

@@ -144,6 +144,7 @@ class Order:
     refunds: Map[str, int] = Map()
     cancellations: Map[str, None] = Map()
     returns: Map[str, Return] = Map()
+    shipped_at: datetime | None = None
     delivered_at: datetime | None = None
     return_window_ends_at: datetime | None = None
     refusal: Refusal | None = None
@@ -200,8 +201,8 @@ def evolve(state: Order, event: Event) -> Order:
             state = changed(state, cancellations=state.cancellations.set(cancellation_id, None))
             facts = state.lines[line_id]
             return _with_line(state, changed(facts, cancelled=facts.cancelled + quantity))
-        case OrderShipped():
-            return changed(state, stage=Stage.SHIPPED)
+        case OrderShipped(shipped_at):
+            return changed(state, stage=Stage.SHIPPED, shipped_at=shipped_at)
         case OrderDelivered(delivered_at, ends_at):
             return changed(state, stage=Stage.DELIVERED, delivered_at=delivered_at, return_window_ends_at=ends_at)
         case ReturnRequested(return_id, line_id, quantity):

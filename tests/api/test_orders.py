@@ -175,6 +175,20 @@ async def test_cancelling_gives_units_and_money_back(shop: Shopfront) -> None:
     assert (await shop.get(f"/v1/listings/{listing_id}")).json()["units"]["available"] == 3
 
 
+async def test_money_given_back_does_not_hide_where_the_goods_are(shop: Shopfront) -> None:
+    """An order of which a part was refunded still says when it was sent, and why something is not allowed now."""
+    stream_id, listing_id = await shop.open()
+    order_id = await shop.paid(stream_id, listing_id, 2)
+    await shop.post(f"/v1/orders/{order_id}/cancel", {"line_id": "1", "quantity": 1}, who="buyer")
+    early = problem(await shop.post(f"/v1/orders/{order_id}/deliver"), 409, "not_allowed_now")
+    assert early["current_status"] == "paid"
+    sent = (await shop.post(f"/v1/orders/{order_id}/ship")).json()
+    assert (sent["status"], sent["delivered_at"]) == ("partially_refunded", None)
+    assert sent["shipped_at"] == shop.clock.now().isoformat().replace("+00:00", "Z")
+    late = problem(await shop.post(f"/v1/orders/{order_id}/cancel", {}, who="buyer"), 409, "not_allowed_now")
+    assert late["current_status"] == "shipped"
+
+
 async def test_cancelling_asks_for_what_makes_sense(shop: Shopfront) -> None:
     """A quantity needs its line, and a line that is not there is not found."""
     stream_id, listing_id = await shop.open()
