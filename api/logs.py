@@ -11,6 +11,7 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,9 @@ from structlog.typing import Processor
 
 SAMPLED: Final = 1_000
 SERVER_FAULT: Final = 500
+_PROCESS: Final = secrets.token_hex(6).encode()
+"""Of this process: with a number it names a request, at a tenth of what chance costs for each."""
+_numbers = count(1)
 _SOUND: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -144,4 +148,4 @@ def request_id_of(headers: Mapping[bytes, bytes]) -> bytes:
     offered = headers.get(b"x-request-id")
     if offered is not None and _SOUND.fullmatch(offered):
         return offered
-    return secrets.token_hex(12).encode()
+    return b"%s-%06x" % (_PROCESS, next(_numbers))
