@@ -12,11 +12,12 @@ import uvicorn
 from application import commands as c
 from domain.listing import commands as lc
 from domain.listing.offer import Discount
+from domain.stream.commands import StartSegment
 from domain.stream.events import EndReason
 from tests.api.watching import Theatre, theatre
 from tests.builders import schedule_stream
 from tests.e2e.browser import browser
-from tests.rehearsal import LISTING, STREAM
+from tests.rehearsal import HOST, LISTING, STREAM
 
 
 @asynccontextmanager
@@ -150,6 +151,24 @@ async def test_a_thousand_listings_fit_every_screen(house: Theatre, tmp_path: Pa
         typed = "filter.value = 'sku-listing-n777'; filter.dispatchEvent(new Event('input'))"
         await tab.value(f"(() => {{ const filter = document.querySelector('#filter'); {typed}; }})()")
         assert await tab.value("document.querySelectorAll('#listings .card').length") == 1
+
+
+@pytest.mark.parametrize("width", [360, 1000, 1280])
+async def test_the_spotlight_leaves_no_hole(house: Theatre, tmp_path: Path, width: int) -> None:
+    """Three pins fill every row to its end on every screen, and so they do beside a listing that is on air."""
+    for number in (2, 3, 4):
+        await house.shop.offer(5, listing_id=f"listing-{number}")
+        await house.shop.do(c.PinListing(STREAM, f"listing-{number}"))
+    boxes = "[...document.querySelectorAll('#featured .card')].map((card) => card.getBoundingClientRect())"
+    ends = f"Object.values(Object.fromEntries({boxes}.map((box) => [Math.round(box.top), box.right])))"
+    edge = "document.querySelector('#featured').getBoundingClientRect().right"
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/", width=width)
+        await tab.until("document.querySelectorAll('#featured .card').length === 3")
+        assert await tab.value(f"{ends}.every((end) => Math.abs(end - {edge}) < 1)")
+        await house.shop.do(c.Tell(STREAM, StartSegment(HOST, LISTING, house.shop.clock.now())))
+        await tab.until("document.querySelectorAll('#featured .card').length === 4")
+        assert await tab.value(f"{ends}.every((end) => Math.abs(end - {edge}) < 1)")
 
 
 async def test_a_show_that_is_not_there_is_said_to_be_so(house: Theatre, tmp_path: Path) -> None:
