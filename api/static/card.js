@@ -12,11 +12,14 @@ export function standing(listing, now) {
   if (status === "withdrawn") return status;
   if (!period) return "draft";
   const [opens, closes] = [Date.parse(period.opens_at), period.closes_at ? Date.parse(period.closes_at) : Infinity];
-  if (period.state === "closed" || now >= closes) return "closed";
+  if (period.state === "closed" || now >= closes) return soldAll(listing) ? "sold_out" : "closed";
   if (now < opens) return now >= opens - period.countdown_seconds * 1000 ? "countdown" : "scheduled";
   if (listing.available > 0) return "open";
   return listing.reserved > 0 ? "in_checkout" : "sold_out";
 }
+
+/** Nothing is left and nothing is held, and that because it was sold. */
+const soldAll = ({ available, reserved, committed, shipped }) => available <= 0 && reserved <= 0 && committed + shipped > 0;
 
 const OVER = new Set(["closed", "withdrawn"]);
 const TAGS = {

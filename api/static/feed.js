@@ -48,8 +48,8 @@ export class Feed {
   #heard(name, event) {
     this.#pause = FIRST_PAUSE_MS;
     this.#listen();
-    this.link("live");
     this.told(name, JSON.parse(event.data));
+    this.link("live");
   }
 
   #lost(source) {

@@ -9,7 +9,7 @@ const SORT_EVERY_MS = 4_000;
 const FEW = 6; // are found without looking for them.
 const byName = new Intl.Collator();
 const HALF_LIFE_MS = 20_000;
-const RANKS = { countdown: 0, open: 1, in_checkout: 2, scheduled: 3, sold_out: 4, closed: 5, draft: 6, withdrawn: 7 };
+const RANKS = { countdown: 0, open: 1, in_checkout: 2, scheduled: 3, sold_out: 4, closed: 4, draft: 5, withdrawn: 6 };
 
 export class Listings {
   #listings = new Map();

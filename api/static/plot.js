@@ -1,4 +1,5 @@
-// Orders a second over the last minute and a half, drawn on a canvas: one bar a second, refused orders faint on top.
+// Orders a second over the last minute and a half, drawn on a canvas: one bar a second, refused orders faint on top of
+// those taken.
 
 const SECONDS = 90;
 const GAP = 1;

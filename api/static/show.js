@@ -8,6 +8,7 @@ import { Plot } from "./plot.js";
 
 const FRAME_MS = 100;
 const SHOWS_EVERY_MS = 30_000;
+const NONE_EVERY_MS = 3_000; // How often a page without a show asks for one.
 const SAY_EVERY_MS = 20_000;
 const NEWS = 6;
 const byId = (id) => document.getElementById(id);
@@ -82,6 +83,7 @@ function present(stream) {
   byId("note").hidden = !note;
   byId("note").textContent = note ?? "";
   byId("rates").hidden = over(); // Of what is over, nothing happens each second.
+  byId("sales-title").textContent = over() ? "Sales" : "Sales so far";
   spotlight();
 }
 
@@ -108,13 +110,19 @@ function timing(stream) {
   return when(stream.scheduled_at);
 }
 
-/** What was sold, and apart from it what came back. */
-function totals({ orders, units, returned_units: returned, gmv }) {
+/** What was sold, and apart from it what was refused and what came back. */
+function totals({ orders, refused, units, returned_units: returned, gmv }) {
   byId("orders").textContent = count(orders);
   byId("units").textContent = count(units);
-  byId("returned").hidden = !returned;
-  byId("returned").textContent = returned ? `${count(returned)} came back` : "";
+  aside("refused", refused, "refused");
+  aside("returned", returned, "came back");
   byId("gmv").textContent = money(gmv);
+}
+
+/** A number that is only spoken of when there is one. */
+function aside(id, number, word) {
+  byId(id).hidden = !number;
+  byId(id).textContent = number ? `${count(number)} ${word}` : "";
 }
 
 /** Put news on top; what was last said of the same listing goes, for units in checkout come and go. */
@@ -138,11 +146,17 @@ function say(text, listingId) {
 }
 
 function link(state) {
-  const words = { connecting: "Connecting", live: "Connected", reconnecting: "Connection lost, trying again", gone: "Not found" };
+  const words = { connecting: "Connecting", live: "Connected", reconnecting: "Connection lost, trying again", gone: "Not found", idle: "No show is on" };
   const shown = state === "live" && over() ? "Up to date" : words[state];
   byId("link").dataset.state = state;
   if (byId("link-text").textContent !== shown) byId("link-text").textContent = shown;
   if (state === "gone") nothing("There is no such show", "It may have been removed, or the address is wrong.");
+}
+
+/** All is well, and there is nothing to follow yet. */
+function none() {
+  link("idle");
+  nothing("No show yet", "As soon as one is announced it appears here.");
 }
 
 function nothing(title, note) {
@@ -214,12 +228,12 @@ async function begin() {
     const all = await shows();
     streamId ??= all[0]?.stream_id;
     offer(all, streamId);
+    if (!streamId) none();
   } catch {
     if (!streamId) link("reconnecting");
   }
   if (!streamId) {
-    setTimeout(begin, 3_000);
-    if (byId("link").dataset.state !== "reconnecting") nothing("No show yet", "As soon as one is announced it appears here.");
+    setTimeout(begin, NONE_EVERY_MS);
     return;
   }
   delete document.body.dataset.empty;

@@ -1,4 +1,4 @@
-"""The first page in a real browser, on a real server over a shop in memory."""
+"""The page of a show in a real browser, on a real server over a shop in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,11 +12,12 @@ import uvicorn
 from application import commands as c
 from domain.listing import commands as lc
 from domain.listing.offer import Discount
+from domain.stream.commands import StartSegment
 from domain.stream.events import EndReason
 from tests.api.watching import Theatre, theatre
 from tests.builders import schedule_stream
 from tests.e2e.browser import browser
-from tests.rehearsal import LISTING, STREAM
+from tests.rehearsal import HOST, LISTING, STREAM
 
 
 @asynccontextmanager
@@ -152,8 +153,74 @@ async def test_a_thousand_listings_fit_every_screen(house: Theatre, tmp_path: Pa
         assert await tab.value("document.querySelectorAll('#listings .card').length") == 1
 
 
+async def test_refused_orders_are_counted_and_told_apart(house: Theatre, tmp_path: Path) -> None:
+    """Nobody speaks of refusals until there is one; then there is a number, and the plot says which bars they are."""
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until("document.querySelector('#orders').textContent === '0'")
+        assert await tab.value("document.querySelector('#refused').hidden")
+        await house.shop.order("order-1", 3)
+        assert (await house.shop.order("order-2", 8, buyer="buyer-2")).refusal is not None
+        await tab.until("document.querySelector('#refused').textContent === '1 refused'")
+        assert await tab.text("#orders") == "1"
+        assert not await tab.value("document.querySelector('#refused').hidden")
+        colour = "getComputedStyle(document.querySelector('.key.{}'), '::before').backgroundColor"
+        assert await tab.value(f"{colour.format('taken')} !== {colour.format('refused')}")
+
+
+async def test_what_is_over_is_told_as_over(house: Theatre, tmp_path: Path) -> None:
+    """After a show nothing is "so far": what sold all it had is sold out, of the rest it says what was left."""
+    await house.shop.offer(5, listing_id="listing-2")
+    for order_id, quantity, listing_id in (("order-1", 10, LISTING), ("order-2", 2, "listing-2")):
+        await house.shop.order(order_id, quantity, listing_id=listing_id)
+        await house.shop.pay(order_id)
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/shows/{STREAM}")
+        await tab.until("document.querySelector('#sales-title').textContent === 'Sales so far'")
+        await house.shop.do(c.EndStream(STREAM, EndReason.HOST))
+        for listing_id in (LISTING, "listing-2"):
+            await house.shop.do(c.CloseWindow(listing_id))
+        await tab.until("document.querySelector('#link-text').textContent === 'Up to date'")
+        await tab.until("document.querySelectorAll('.card')[1].dataset.state === 'closed'")
+        cards = "[...document.querySelectorAll('.card')].map((card) => card.querySelector('{}').textContent)"
+        assert await tab.value(cards.format(".tag")) == ["Sold out", "Closed"]
+        assert await tab.value(cards.format(".left-text")) == ["10 sold", "2 sold"]
+        assert await tab.value(cards.format(".holds")) == ["", "3 not sold"]
+        assert "so far" not in await tab.text("main")
+
+
+@pytest.mark.parametrize("width", [360, 1000, 1280])
+async def test_the_spotlight_leaves_no_hole(house: Theatre, tmp_path: Path, width: int) -> None:
+    """Three pins fill every row to its end on every screen, and so they do beside a listing that is on air."""
+    for number in (2, 3, 4):
+        await house.shop.offer(5, listing_id=f"listing-{number}")
+        await house.shop.do(c.PinListing(STREAM, f"listing-{number}"))
+    boxes = "[...document.querySelectorAll('#featured .card')].map((card) => card.getBoundingClientRect())"
+    ends = f"Object.values(Object.fromEntries({boxes}.map((box) => [Math.round(box.top), box.right])))"
+    edge = "document.querySelector('#featured').getBoundingClientRect().right"
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/", width=width)
+        await tab.until("document.querySelectorAll('#featured .card').length === 3")
+        assert await tab.value(f"{ends}.every((end) => Math.abs(end - {edge}) < 1)")
+        await house.shop.do(c.Tell(STREAM, StartSegment(HOST, LISTING, house.shop.clock.now())))
+        await tab.until("document.querySelectorAll('#featured .card').length === 4")
+        assert await tab.value(f"{ends}.every((end) => Math.abs(end - {edge}) < 1)")
+
+
 async def test_a_show_that_is_not_there_is_said_to_be_so(house: Theatre, tmp_path: Path) -> None:
     """A wrong address ends in a sentence and not in a spinner."""
     async with serving(house) as port, browser(tmp_path) as tab:
         await tab.open(f"http://127.0.0.1:{port}/shows/stream-none")
         await tab.until("document.querySelector('h1').textContent === 'There is no such show'")
+
+
+async def test_without_a_show_the_page_says_that_none_is_on(tmp_path: Path) -> None:
+    """A fresh shop is not one that cannot be reached; its first show appears by itself."""
+    async with theatre() as fresh, serving(fresh) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until("document.querySelector('#link-text').textContent === 'No show is on'")
+        assert await tab.text("h1") == "No show yet"
+        await fresh.shop.go_live()
+        await tab.until("document.querySelector('#link').dataset.state === 'live'")
+        assert (await tab.text("h1"), await tab.text("#link-text")) == ("A show", "Connected")
+        assert tab.complaints == []
