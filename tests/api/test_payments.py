@@ -177,8 +177,18 @@ async def test_an_unknown_order_is_put_aside(shop: Shopfront) -> None:
     assert (await heard(shop, "payment.succeeded", 202, **facts))["outcome"] == "parked"
     await heard(shop, "payment.succeeded", 202, **facts)
     (parked,) = await shop.store.parked()
-    assert (parked.projection, parked.topic) == ("webhooks", "pay_1")
+    assert (parked.projection, parked.key) == ("webhooks", "pay_1/payment.succeeded")
     assert "order-unknown" in parked.error
+
+
+async def test_each_callback_that_is_put_aside_can_be_looked_at(shop: Shopfront) -> None:
+    """One does not hide the other: not of another payment, nor a late failure the success of the same one."""
+    facts: dict[str, Any] = {"order_id": "order-unknown", "amount_minor": 1999}
+    await heard(shop, "payment.succeeded", 202, payment_id="pay_1", **facts)
+    await heard(shop, "payment.failed", 202, payment_id="pay_1", **facts)
+    await heard(shop, "payment.succeeded", 202, payment_id="pay_2", **facts)
+    keys = [each.key for each in await shop.store.parked()]
+    assert keys == ["pay_1/payment.failed", "pay_1/payment.succeeded", "pay_2/payment.succeeded"]
 
 
 async def test_money_in_another_currency_is_put_aside(shop: Shopfront) -> None:
