@@ -71,7 +71,7 @@ async def hear_payment(ask: Ask, body: bodies.WebhookBody) -> Answer[WebhookView
     status = STATUSES.get(body.type)
     if status is None:
         return answer(WebhookView("ignored"))
-    news = decoded(bodies.PaymentNews, msgspec.json.encode(body.data))
+    news = decoded(bodies.PaymentNews, msgspec.json.encode(body.data), "data")
     order = await ask.services.till.look(news.order_id)
     if not order.version:
         return await _parked(ask, news, body.type)

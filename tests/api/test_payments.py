@@ -237,7 +237,7 @@ async def test_a_signed_callback_with_a_wrong_shape_is_invalid(shop: Shopfront) 
     """The provider is told which field is wrong."""
     body, headers = shop.signed("payment.succeeded", payment_id="pay_1", order_id="listing-1", amount_minor=-1)
     response = await shop.http.post("/v1/webhooks/payments", content=body, headers=headers)
-    assert problem(response, 422, "invalid")["field"]
+    assert problem(response, 422, "invalid")["field"] == "data.order_id"
 
 
 async def test_the_units_of_a_free_order_are_committed_at_once(shop: Shopfront) -> None:
