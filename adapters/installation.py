@@ -71,6 +71,13 @@ def one_line(error: psycopg.Error) -> str:
     return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
 
 
+def unreachable(url: str, error: psycopg.Error) -> str:
+    """Say why a database cannot be reached. What is no address is not told again: there may be a password in it."""
+    if isinstance(error, psycopg.ProgrammingError) and not url.startswith(("postgresql://", "postgres://")):
+        return "The database's address is no postgresql:// URL: give one such as postgresql://user@host/shop"
+    return f"The database cannot be reached, check its address and that it runs: {one_line(error)}"
+
+
 def check(url: str) -> None:
     """Raise ``InstallationError`` unless the database keeps what is written and the program may use it."""
     with _connection(url) as connection:
@@ -258,8 +265,7 @@ def _connection(url: str) -> Iterator[psycopg.Connection[Any]]:
     try:
         connection = psycopg.connect(url, autocommit=True, client_encoding="utf8")
     except psycopg.Error as error:
-        reason = f"The database cannot be reached, check its address and that it runs: {one_line(error)}"
-        raise InstallationError(reason) from error
+        raise InstallationError(unreachable(url, error)) from error
     with connection:
         yield connection
 

@@ -20,7 +20,7 @@ from adapters.postgres_arrays import register
 from adapters.postgres_sessions import is_usable, session_conninfo
 from adapters.tables_installing import install
 from adapters.tables_rebuilding import Beside, beside
-from adapters.tables_writing import park, store_errors, write
+from adapters.tables_writing import park, settle, store_errors, write
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
 from projections.store import Found, Mark, Parked, Query, Write
@@ -68,7 +68,7 @@ class PostgresStore:
             return await reading.marks(connection, self._names, "")
 
     async def parked(self) -> Sequence[Parked]:
-        """Return what was parked, by projection and position."""
+        """Return what was parked, by projection, position and topic."""
         async with self._reader() as connection:
             return await reading.parked(connection)
 
@@ -124,9 +124,14 @@ class PostgresStore:
             await connection.execute(statement, (name, position), prepare=True)
 
     async def park(self, parked: Parked) -> None:
-        """Put a record aside; said twice, it is parked once."""
+        """Put something aside; said twice, it is parked once."""
         async with self._reader() as connection:
             await park(connection, [parked])
+
+    async def settle(self, parked: Parked) -> None:
+        """Forget what was parked, for somebody has dealt with it."""
+        async with self._reader() as connection:
+            await settle(connection, parked)
 
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[AsyncConnection[Any]]:

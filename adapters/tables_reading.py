@@ -48,9 +48,9 @@ async def marks(connection: AsyncConnection[Any], names: Sequence[str], suffix: 
 
 
 async def parked(connection: AsyncConnection[Any], suffix: str = "") -> list[Parked]:
-    """Return what was parked, by projection and position; with a suffix, by those that are being rebuilt."""
+    """Return what was parked, by projection, position and topic; with a suffix, by those that are being rebuilt."""
     question = """SELECT projection, position, topic, error, at FROM views.parked
-                  WHERE (right(projection, 6) = '__next') = %b ORDER BY projection, position"""
+                  WHERE (right(projection, 6) = '__next') = %b ORDER BY projection, position, topic"""
     lines = await fetch(connection, question, [bool(suffix)])
     return [Parked(name.removesuffix(suffix), *rest) for name, *rest in lines]
 

@@ -26,8 +26,17 @@ POSITIONS = (
         topic text COLLATE "C" NOT NULL,
         error text NOT NULL,
         at timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (projection, position)
+        PRIMARY KEY (projection, position, topic)
     )""",
+    # The first of these tables told callbacks apart by their position, which none has: one hid the other.
+    """DO $do$ BEGIN
+        IF (
+            SELECT cardinality(conkey) < 3 FROM pg_constraint
+            WHERE conrelid = 'views.parked'::regclass AND contype = 'p'
+        ) THEN
+            ALTER TABLE views.parked DROP CONSTRAINT parked_pkey, ADD PRIMARY KEY (projection, position, topic);
+        END IF;
+    END $do$""",
 )
 _MOVE = """
     UPDATE views.position AS p SET position = m.upto, updated_at = now()
@@ -36,7 +45,10 @@ _MOVE = """
 _PARK = """
     INSERT INTO views.parked (projection, position, topic, error)
     SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::text[])
-    ON CONFLICT (projection, position) DO UPDATE SET error = EXCLUDED.error, at = now()"""
+    ON CONFLICT (projection, position, topic) DO UPDATE SET error = EXCLUDED.error, at = now()"""
+_SETTLE = "DELETE FROM views.parked WHERE projection = %b AND position = %b AND topic = %b"
+_TOPIC_LENGTH, _ERROR_LENGTH = 500, 2_000
+"""A topic must fit into the index."""
 _REFUSING = ("22", "23", "54")
 """Classes of SQLSTATE that speak of the data: bad values, broken constraints, limits."""
 
@@ -92,16 +104,22 @@ async def _move(connection: AsyncConnection[Any], moves: Mapping[str, tuple[Mark
 
 
 async def park(connection: AsyncConnection[Any], parked: Sequence[Parked], suffix: str = "") -> None:
-    """Put records aside; one that is parked already gets the newest error."""
+    """Put things aside; what is parked already gets the newest error."""
     parameters = (
         TextArray([each.projection + suffix for each in parked]),
         BigintArray([each.position for each in parked]),
-        TextArray([_storable(each.topic) for each in parked]),
-        TextArray([_storable(each.error) for each in parked]),
+        TextArray([_storable(each.topic, _TOPIC_LENGTH) for each in parked]),
+        TextArray([_storable(each.error, _ERROR_LENGTH) for each in parked]),
     )
     await connection.execute(_PARK, parameters, prepare=True)
 
 
-def _storable(text: str) -> str:
+async def settle(connection: AsyncConnection[Any], parked: Parked) -> None:
+    """Forget what was parked."""
+    topic = _storable(parked.topic, _TOPIC_LENGTH)
+    await connection.execute(_SETTLE, (parked.projection, parked.position, topic), prepare=True)
+
+
+def _storable(text: str, length: int) -> str:
     """What is wrong with a record must not keep it from being parked."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()[:2_000]
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()[:length]

@@ -57,7 +57,9 @@ class Ask:
     def principal(self) -> Principal:
         """Who asks; only for endpoints that need a token."""
         if self.who is None:
-            raise Unauthenticated("send a token: Authorization: Bearer and what livetill token prints")
+            raise Unauthenticated(
+                "send the header Authorization: Bearer TOKEN, with a token as livetill token prints it"
+            )
         return self.who
 
     # writing

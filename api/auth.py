@@ -52,7 +52,7 @@ class Principal:
 
 @refusal
 class Unauthenticated(Refusal):
-    """Who asks is not known."""
+    """We need to know who is asking."""
 
     problem: str
 
@@ -102,7 +102,7 @@ class Authenticator:
             return None
         scheme, _, token = authorization.decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
-            raise Unauthenticated("the scheme must be Bearer")
+            raise Unauthenticated("the Authorization header must be: Bearer, a blank and the token")
         token = token.strip()
         known = self._known.get(token)
         if known is not None and time.time() < known[1]:

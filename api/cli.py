@@ -17,6 +17,7 @@ from api.bench.command import bench
 from api.commands.digest import digest_command
 from api.commands.doctor import doctor_command
 from api.commands.install import install_command
+from api.commands.parked import parked_command
 from api.commands.rebuild import rebuild_command
 from api.commands.replay import replay_command
 from api.commands.serve import serve_command
@@ -58,7 +59,7 @@ def cli() -> None:
 
 for _command in (
     serve_command, demo, token_command, replay_command, verify_command, rebuild_command, digest_command,
-    doctor_command, install_command, bench,
+    doctor_command, parked_command, install_command, bench,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -70,7 +70,7 @@ class Body(Struct, forbid_unknown_fields=True, frozen=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if isinstance(value, datetime) and not EARLIEST <= value < LATEST:
-                raise ValueError(f"{name} must be between {EARLIEST:%Y} and {LATEST:%Y}")
+                raise ValueError(f"The field `{name}` must be between {EARLIEST:%Y} and {LATEST:%Y}")
 
 
 def utc(instant: datetime) -> datetime:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from application.ports import Journal
 from application.reactor import Reactor
@@ -12,6 +12,15 @@ from projections.follow import Follower
 
 GAUGE_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
+HELP: Final[Mapping[str, str]] = {
+    "projection_lag_records": "Records of the journal that the read model has yet to take in.",
+    "reactor_lag_records": "Records of the journal from which the reactor has yet to do what follows.",
+    "relay_lag_records": "Records of the journal that have yet to be sent to NATS.",
+    "nats_connected": "Whether this server is connected to NATS: 1 or 0. The shop sells without it.",
+    "journal_position": "The journal's last position, which is also how many records it holds.",
+    "parked_records": "Records and callbacks that nobody could deal with; livetill parked shows them. Should be 0.",
+}
+"""What each gauge means, by its name, for those who have to act on it."""
 
 
 class Behind(Protocol):

@@ -6,7 +6,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -20,9 +20,23 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from api.answers import Answer, answer
 from api.ask import Ask
 from api.edge import read
+from api.gauges import HELP
 from api.services import Services
 
 UNREADY: Final = 503
+TILL_HELP: Final[Mapping[str, str]] = {
+    "accepted": "Commands accepted by the till of this server, as all counts since it started.",
+    "refused": "Commands refused by a rule of the shop, such as sold_out.",
+    "replayed": "Commands sent again that got their first answer from the journal.",
+    "failures": "Commands left without an answer, for the journal could not be written in time.",
+    "batches": "Batches of commands concluded; each was one append to the journal at most.",
+    "records": "Records appended to the journal.",
+    "conflicts": "Batches decided anew because another server had written to one of their histories.",
+    "unknown": "Appends whose outcome was not known at first, for the database was lost meanwhile.",
+    "outages": "Appends that failed because the database was away; each is tried again for some seconds.",
+    "append_seconds": "Time spent waiting for appends, in seconds; divided by batches, how long one takes.",
+}
+"""What each of the till's counters means, by its name."""
 _NAME: Final = re.compile(r"(?P<name>[a-z_:]+)(?:\{(?P<label>[a-z_]+)=\"(?P<value>[^\"]*)\"\})?")
 
 
@@ -62,8 +76,9 @@ class ShopCollector:
         """Yield the till's counters and the gauges."""
         till = self.services.till
         for name, value in asdict(till.counts).items():
-            yield CounterMetricFamily(f"livetill_till_{name}", f"The till: {name.replace('_', ' ')}", value=value)
-        yield GaugeMetricFamily("livetill_till_queued", "Tickets that wait for their batch", value=till.queued)
+            yield CounterMetricFamily(f"livetill_till_{name}", TILL_HELP[name], value=value)
+        waiting = "Commands that wait for their batch; a full queue answers 503."
+        yield GaugeMetricFamily("livetill_till_queued", waiting, value=till.queued)
         yield from _gauges(self.services)
 
     def describe(self) -> list[Metric]:
@@ -79,7 +94,9 @@ def _gauges(services: Services) -> Iterator[Metric]:
         if found is not None:
             families[found["name"], found["label"]].append((found["value"], value))
     for (name, label), samples in families.items():
-        family = GaugeMetricFamily(f"livetill_{name}", name.replace("_", " "), labels=[label] if label else None)
+        family = GaugeMetricFamily(
+            f"livetill_{name}", HELP.get(name, name.replace("_", " ")), labels=[label] if label else None
+        )
         for labelled, value in samples:
             family.add_metric([labelled] if labelled else [], value)
         yield family

@@ -71,7 +71,7 @@ async def hear_payment(ask: Ask, body: bodies.WebhookBody) -> Answer[WebhookView
     status = STATUSES.get(body.type)
     if status is None:
         return answer(WebhookView("ignored"))
-    news = decoded(bodies.PaymentNews, msgspec.json.encode(body.data))
+    news = decoded(bodies.PaymentNews, msgspec.json.encode(body.data), "data")
     order = await ask.services.till.look(news.order_id)
     if not order.version:
         return await _parked(ask, news, body.type)
@@ -91,8 +91,8 @@ async def _booked(ask: Ask, command: Command, payment_id: str, kind: str) -> Ans
 
 async def _parked(ask: Ask, news: bodies.PaymentNews, kind: str) -> Answer[WebhookView]:
     """Put a callback aside whose order we do not know, or that is about other money than the order's."""
-    facts = f"{kind} of {news.amount_minor} {news.currency} for {news.order_id}, which does not fit any order"
-    await ask.services.parking.park("webhooks", 0, news.payment_id, facts)
+    facts = f"{kind} of {news.amount_minor} {news.currency} (minor units) for {news.order_id}, which fits no order"
+    await ask.services.parking.park("webhooks", 0, f"{news.payment_id}/{kind}", facts)
     return answer(WebhookView("parked"), status=202)
 
 

@@ -155,7 +155,7 @@ def _detail(refused: Refusal) -> str:
         return f"{refused.field}: {refused.problem}" if refused.field else refused.problem
     said = (type(refused).__doc__ or refused.name).partition("\n\n")[0]
     problem = getattr(refused, "problem", "")
-    return f"{said} ({problem})" if problem else said
+    return f"{said.removesuffix('.')}: {problem.removesuffix('.')}." if problem else said
 
 
 def encoded(refused: Refusal, **more: Any) -> bytes:
@@ -182,7 +182,7 @@ def refusal_of(error: Exception, trace_id: str) -> Refusal:
         case OverloadedError():
             return Overloaded(error.retry_after)
         case JournalRejectedError():
-            return Invalid("", "holds something that cannot be stored")
+            return Invalid("", "the body holds something that cannot be stored")
         case HTTPException():
             return _of_framework(error, trace_id)
         case _:

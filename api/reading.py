@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar.types import Receive
 
-from api.fields import WORDS
 from api.problems import BadRequest, BodyTooLarge, MalformedBody, UnsupportedMediaType
+from api.wording import LONGEST, invalid
 from domain.refusal import Invalid
 
 LARGEST_BODY: Final = 1_048_576
@@ -57,27 +57,19 @@ def body_of(kind: type[S], media_type: bytes | None, body: bytes) -> S:
     return decoded(kind, body)
 
 
-def decoded(kind: type[S], body: bytes) -> S:
-    """Read a body; ``Invalid`` says which field is wrong, ``MalformedBody`` that it is no JSON."""
+def decoded(kind: type[S], body: bytes, within: str = "") -> S:
+    """Read a body, or what was ``within`` one.
+
+    ``Invalid`` says which field is wrong, ``MalformedBody`` that it is no JSON.
+    """
     try:
         read: S = _decoder(kind).decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid(error, kind, within=within) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise MalformedBody(problem) from None
     return read
-
-
-def _invalid(error: msgspec.ValidationError) -> Invalid:
-    """Take a message such as ``Expected `int`, got `str` - at `$.lines[0].quantity``` apart."""
-    problem, _, path = str(error).rpartition(" - at ")
-    if not problem:
-        problem, path = path, ""
-    _, matched, pattern = problem.partition(" matching regex ")
-    problem = WORDS[pattern] if matched else problem
-    name = path.strip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
-    return Invalid(name, problem[:1].lower() + problem[1:])
 
 
 def query_of(kind: type[S], query_string: bytes) -> S:
@@ -86,9 +78,10 @@ def query_of(kind: type[S], query_string: bytes) -> S:
         pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, max_num_fields=50, errors="strict")
     except ValueError:
         raise BadRequest("the query string cannot be read") from None
-    if len(dict(pairs)) != len(pairs):
-        raise Invalid("", "a query parameter is given twice")
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise Invalid(twice[0][:LONGEST], "is given twice")
     try:
         return msgspec.convert(dict(pairs), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid(error, kind, typed=False) from None

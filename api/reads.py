@@ -7,7 +7,7 @@ import msgspec
 
 from api import access, params
 from api.answers import Answer, answer
-from api.ask import Ask
+from api.ask import Ask, Seen
 from api.auth import Role
 from api.edge import read
 from api.row_views import (
@@ -33,11 +33,20 @@ from projections.queries import Metric, Standing, Stock
 @read("/v1/streams/{stream_id:str}/stock", roles=None)
 async def get_stock(ask: Ask, query: params.ReadQuery) -> Answer[StockView]:
     """Return what is left of every listing of a show, what it costs and when it sells."""
-    show = await ask.stream()
+    show = await _show(ask, query)
     found = await queries.stock_of_stream(await ask.tables(query), show.id)
     now = ask.services.till.now()
     lines = [_line(stock, ask) for stock in found.rows]
     return answer(StockView(show.id, found.position, now, lines))
+
+
+async def _show(ask: Ask, query: params.ReadQuery) -> Seen:
+    """Return the show of the path; ``NotFound`` also when there was none yet as of what the query names."""
+    show = await ask.stream()
+    if query.as_of is None:
+        return show
+    then, _ = await ask.of(show, "stream", query)
+    return then
 
 
 def _line(stock: Stock, ask: Ask) -> StockLineView:
@@ -53,7 +62,7 @@ def _line(stock: Stock, ask: Ask) -> StockLineView:
 @read("/v1/streams/{stream_id:str}/leaderboards/{board:str}", roles=None)
 async def get_leaderboard(ask: Ask, query: params.BoardQuery) -> Answer[BoardView]:
     """Return a board of a show, best first; of two that are equal, the one that got there first is ahead."""
-    show, board = await ask.stream(), ask.parameters["board"]
+    show, board = await _show(ask, query), ask.parameters["board"]
     if board not in set(Board):
         raise NotFound("board", board)
     page = await queries.leaderboard(

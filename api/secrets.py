@@ -24,9 +24,11 @@ class SecretsError(Exception):
     """A secret cannot be kept or must not be trusted; one line that says what to do."""
 
 
-def token_secret(data_dir: Path, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the secret that signs tokens."""
-    return _given(TOKENS, environment) or _kept(data_dir / "token.secret", lambda: secrets.token_urlsafe(_BYTES * 2))
+def token_secret(
+    data_dir: Path, environment: Mapping[str, str] = os.environ, *, made: Callable[[Path], object] = lambda _: None
+) -> str:
+    """Return the secret that signs tokens; ``made`` is told of the file if it had to be made."""
+    return _given(TOKENS, environment) or _kept(data_dir / "token.secret", _new_token_secret, made)
 
 
 def webhook_secret(data_dir: Path, environment: Mapping[str, str] = os.environ) -> str:
@@ -41,6 +43,10 @@ def _given(names: tuple[str, ...], environment: Mapping[str, str]) -> str | None
     return next((environment[name] for name in names if environment.get(name)), None)
 
 
+def _new_token_secret() -> str:
+    return secrets.token_urlsafe(_BYTES * 2)
+
+
 def _new_webhook_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
 
@@ -52,11 +58,11 @@ def _is_webhook_secret(secret: str) -> bool:
         return False
 
 
-def _kept(path: Path, make: Callable[[], str]) -> str:
+def _kept(path: Path, make: Callable[[], str], made: Callable[[Path], object] = lambda _: None) -> str:
     """Return the secret in a file, made if there is none."""
     try:
-        if not path.exists():
-            _write_first(path, make())
+        if not path.exists() and _write_first(path, make()):
+            made(path)
         return _read(path)
     except OSError as error:
         raise SecretsError(
@@ -64,8 +70,8 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
         ) from error
 
 
-def _write_first(path: Path, secret: str) -> None:
-    """Put a secret where none is; one that another process was faster to put there stays."""
+def _write_first(path: Path, secret: str) -> bool:
+    """Put a secret where none is, and tell whether we did; one that another process was faster to put there stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     try:
@@ -75,9 +81,10 @@ def _write_first(path: Path, secret: str) -> None:
             os.fsync(file.fileno())
         os.link(fresh, path)
     except FileExistsError:
-        return
+        return False
     finally:
         Path(fresh).unlink(missing_ok=True)
+    return True
 
 
 def _read(path: Path) -> str:

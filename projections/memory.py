@@ -27,7 +27,7 @@ class MemoryStore:
     def __init__(self, projections: Iterable[Projection] = PROJECTIONS) -> None:
         self._marks = {each.name: Mark() for each in projections}
         self._rows: defaultdict[Table[Any], dict[Key, Any]] = defaultdict(dict)
-        self._parked: dict[tuple[str, int], Parked] = {}
+        self._parked: dict[tuple[str, int, str], Parked] = {}
         self._bookmarks: dict[str, int] = {}
 
     def fork(self) -> "MemoryStore":
@@ -43,7 +43,7 @@ class MemoryStore:
         return dict(self._marks)
 
     async def parked(self) -> Sequence[Parked]:
-        """Return what was parked, by projection and position."""
+        """Return what was parked, by projection, position and topic."""
         return [self._parked[key] for key in sorted(self._parked)]
 
     async def load(self, table: Table[R], keys: Sequence[Key]) -> dict[Key, R]:
@@ -63,7 +63,7 @@ class MemoryStore:
         for table, keys in write.drops.items():
             for key in keys:
                 self._rows[table].pop(key, None)
-        self._parked.update(((each.projection, each.position), each) for each in write.parked)
+        self._parked.update((_parked_as(each), each) for each in write.parked)
         for name, (mark, position) in write.moves.items():
             self._marks[name] = Mark(position, mark.generation)
 
@@ -84,8 +84,12 @@ class MemoryStore:
         self._bookmarks[name] = position
 
     async def park(self, parked: Parked) -> None:
-        """Put a record aside."""
-        self._parked[parked.projection, parked.position] = parked
+        """Put something aside."""
+        self._parked[_parked_as(parked)] = parked
+
+    async def settle(self, parked: Parked) -> None:
+        """Forget what was parked."""
+        self._parked.pop(_parked_as(parked), None)
 
     @asynccontextmanager
     async def snapshot(self, projection: Projection) -> AsyncIterator[Snapshot]:
@@ -112,6 +116,10 @@ class MemorySnapshot:
         """Walk a table in the same way, its rows as ``canonical`` writes them."""
         async for rows in self.chunks(table):
             yield lines(table, rows)
+
+
+def _parked_as(parked: Parked) -> tuple[str, int, str]:
+    return parked.projection, parked.position, parked.topic
 
 
 def _fits(row: Any, query: Query[Any]) -> bool:

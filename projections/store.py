@@ -62,14 +62,22 @@ class Mark:
 
 @frozen
 class Parked:
-    """A record that a projection could not take in; the show went on without it."""
+    """What somebody could not deal with; the show went on without it."""
 
     projection: str
+    """Who parked it: a projection, or another name such as a reactor's."""
     position: int
+    """The record's; 0 for what is no record, such as a callback."""
     topic: str
+    """The record's; what is no record is told apart by it."""
     error: str
     at: datetime | None = field(default=None, eq=False)
     """When it was parked; set by the store."""
+
+    @property
+    def key(self) -> str:
+        """What it is called by among those of the same name."""
+        return str(self.position or self.topic)
 
 
 @frozen
@@ -145,7 +153,7 @@ class Store(Tables, Protocol):
         """Make a batch durable; ``MarkMovedError``, ``RowsRefusedError`` or ``StoreUnavailableError`` if not."""
 
     async def parked(self) -> Sequence[Parked]:
-        """Return what was parked, by projection and position."""
+        """Return what was parked, by projection, position and topic."""
 
     def snapshot(self, projection: Projection) -> AbstractAsyncContextManager[Snapshot]:
         """Hold a projection's rows still for as long as the block lasts."""
@@ -161,4 +169,7 @@ class Notes(Protocol):
         """Note a position. A crash may bring an earlier one back, so what follows it must bear being done twice."""
 
     async def park(self, parked: Parked) -> None:
-        """Put a record aside; said twice, it is parked once."""
+        """Put something aside; said twice, it is parked once."""
+
+    async def settle(self, parked: Parked) -> None:
+        """Forget what was parked, for somebody has dealt with it; what is not there is settled."""

@@ -14,7 +14,8 @@ import rich_click as click
 from attrs import Factory, define
 
 from api.commands.options import JSON, servers, settings
-from api.commands.output import counted, print_json
+from api.commands.output import counted, instant, print_json
+from api.commands.parked import described, remedy
 from api.commands.troubles import explained
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def doctor_command(as_json: bool, data_dir: Path, database_url: str | None, nats
     chosen = settings(data_dir, database_url, nats_url)
     _look_at_machine(report, chosen)
     _look_at_secrets(report, chosen)
-    asyncio.run(_look_at_servers(report, chosen))
+    asyncio.run(_look_at_database(report, chosen))
+    _look_at_nats(report, chosen)
     if as_json:
         print_json({"healthy": not report.problems, "problems": report.problems, **report.facts})
     else:
@@ -68,7 +70,7 @@ def _look_at_machine(report: Report, chosen: "Settings") -> None:
     report.note("settings", database="given" if chosen.database_url else "comes along")
     report.note("settings", nats="given" if chosen.nats_url else "comes along")
     report.note("versions", **{name: _version(name) for name in PARTS})
-    place = next(each for each in (chosen.data_dir.absolute(), *chosen.data_dir.absolute().parents) if each.exists())
+    place = next(each for each in (chosen.data_dir.absolute(), *chosen.data_dir.absolute().parents) if _there(each))
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         report.problems.append(f"{place} cannot be written to: run livetill as its owner or choose another --data-dir")
     free = shutil.disk_usage(place).free
@@ -76,6 +78,14 @@ def _look_at_machine(report: Report, chosen: "Settings") -> None:
     if free < LEAST_FREE_BYTES:
         problem = f"{free / 1e9:.1f} GB are free at {place}, a journal on a full disk takes no orders: free some space"
         report.problems.append(problem)
+
+
+def _there(place: Path) -> bool:
+    """Tell whether there is such a place; one that we may not even look at is as good as none."""
+    try:
+        return place.exists()
+    except OSError:
+        return False
 
 
 def _version(name: str) -> str:
@@ -90,18 +100,12 @@ def _look_at_secrets(report: Report, chosen: "Settings") -> None:
 
     try:
         report.note("secrets", **look_at_secrets(chosen.data_dir))
-    except SecretsError as error:
-        report.problems.append(str(error))
+    except (SecretsError, OSError) as error:
+        report.problems.append(explained(error))
 
 
-async def _look_at_servers(report: Report, chosen: "Settings") -> None:
-    from api.compose import (
-        existing_database,
-        look_at_database,
-        look_at_nats,
-        opened,
-        postgres_programs,
-    )
+async def _look_at_database(report: Report, chosen: "Settings") -> None:
+    from api.compose import existing_database, look_at_database, opened, postgres_programs
 
     try:
         async with existing_database(chosen) as url:
@@ -115,7 +119,16 @@ async def _look_at_servers(report: Report, chosen: "Settings") -> None:
                     await _look_at_journal(report, parts)
     except Exception as error:  # noqa: BLE001 - a doctor goes on to the next part, whatever a part says
         report.problems.append(explained(error))
-    seen = await asyncio.to_thread(look_at_nats, chosen)
+
+
+def _look_at_nats(report: Report, chosen: "Settings") -> None:
+    from api.compose import look_at_nats
+
+    try:
+        seen = look_at_nats(chosen)
+    except OSError as error:
+        report.problems.append(explained(error))
+        return
     report.note("nats", **({"state": "does not run: no server is running"} if seen is None else seen.facts))
     report.problems += () if seen is None else seen.findings
 
@@ -127,12 +140,9 @@ async def _look_at_journal(report: Report, parts: "Opened") -> None:
         [last] = await parts.journal.read(head - 1, 1)
         report.note("journal", recorded_at=last.recorded_at)
         if last.recorded_at > datetime.now(UTC) + AHEAD:
-            problem = f"the last record is of {last.recorded_at}, which is to come: the database's clock was put back"
-            report.problems.append(problem)
-    for each in await parts.store.parked():
-        report.problems.append(
-            f"{each.projection} could not take in position {each.position} ({each.topic}): {each.error}"
-        )
+            problem = f"the last record is of {instant(last.recorded_at)}, which is to come"
+            report.problems.append(f"{problem}: the database's clock was put back")
+    report.problems += [f"{described(each)}: {remedy(each)}" for each in await parts.store.parked()]
     await _look_at_followers(report, parts, head)
 
 
@@ -161,9 +171,13 @@ def _print(report: Report) -> None:
     for part, facts in report.facts.items():
         click.echo(part.replace("_", " "))
         for name, fact in facts.items():
-            click.echo(f"  {name:<22} {fact:,}" if isinstance(fact, int) else f"  {name:<22} {fact}")
+            click.echo(f"  {name:<22} {_written(fact)}")
     click.echo()
     if not report.problems:
         click.echo("Nothing is wrong.")
     for problem in report.problems:
         click.echo(f"WRONG: {problem}", err=True)
+
+
+def _written(fact: Any) -> str:
+    return f"{fact:,}" if isinstance(fact, int) else instant(fact) if isinstance(fact, datetime) else f"{fact}"

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DATA_DIR = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     default=Path(".livetill"),
     show_default=True,
     envvar="LIVETILL_DATA_DIR",

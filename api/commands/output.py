@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -28,7 +28,12 @@ def plain(value: Any) -> Any:
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, Heap | list | tuple):
         return [plain(each) for each in value]
-    return value.isoformat() if isinstance(value, datetime) else value.value if isinstance(value, Enum) else value
+    return instant(value) if isinstance(value, datetime) else value.value if isinstance(value, Enum) else value
+
+
+def instant(value: datetime) -> str:
+    """Write a time as the API does: RFC 3339, in UTC."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def print_json(document: Any) -> None:

@@ -1,12 +1,13 @@
 """``livetill replay``: what anything was at any position."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from api.commands.options import AS_OF, JSON, database, settings
-from api.commands.output import plain, print_json, print_table, progress
+from api.commands.output import instant, plain, print_json, print_table, progress
 from api.commands.running import on_journal, position_of
 from api.commands.troubles import CommandError
 
@@ -152,9 +153,15 @@ def _digest(document: Any) -> str:
     return sha256(json.dumps(plain(document), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _told(recorded_at: datetime | None) -> str:
+    return "never" if recorded_at is None else instant(recorded_at)
+
+
 def _print_history(document: dict[str, Any]) -> None:
     click.echo(f"{document['history_id']} as of position {document['as_of']}")
-    click.echo(f"version {document['version']}, last changed at {document['position']}, {document['recorded_at']}")
+    click.echo(
+        f"version {document['version']}, last changed at {document['position']}, {_told(document['recorded_at'])}"
+    )
     click.echo()
     print_table(("FIELD", "VALUE"), list(_flat(document["state"])))
     click.echo()
@@ -181,7 +188,7 @@ _LONGEST = 20
 
 
 def _print_everything(document: dict[str, Any]) -> None:
-    click.echo(f"As of position {document['as_of']}, recorded {document['recorded_at'] or 'never'}")
+    click.echo(f"As of position {document['as_of']}, recorded {_told(document['recorded_at'])}")
     click.echo()
     models = document["read_models"]
     print_table(("READ MODEL", "ROWS", "SHA-256"), [(m["name"], sum(m["rows"].values()), m["sha256"]) for m in models])

@@ -6,6 +6,7 @@ import rich_click as click
 
 from api.commands.numbers import WholeNumber
 from api.commands.options import DATA_DIR
+from api.commands.output import say
 from api.secrets import token_secret
 
 ROLES = ("buyer", "client", "host", "brand", "finance", "auditor", "admin")
@@ -52,4 +53,9 @@ def token_command(role: str, subject: str | None, ttl: int, data_dir: Path) -> N
     """
     from api.auth import issue
 
-    click.echo(issue(role, subject or role, ttl, token_secret(data_dir)))
+    click.echo(issue(role, subject or role, ttl, token_secret(data_dir, made=_tell_of_new_secret)))
+
+
+def _tell_of_new_secret(path: Path) -> None:
+    """A data directory that was mistyped has no secret either."""
+    say(f"A new secret was made, {path}: only servers on this data directory, started from now on, take the token.")

@@ -12,7 +12,9 @@ from api.commands.numbers import Number, WholeNumber
 
 SHARE: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
 ORDERS_HELP: Final = "CSV in the Online Retail format, plain or gzipped. Unless told: three days of real orders."
-SPEED_HELP: Final = "Seconds of the file a second. Unless told: 1800 on a terminal, elsewhere as fast as it goes."
+SPEED_HELP: Final = (
+    "Seconds of the file a second. Unless told: 1800 on a terminal without --exit, else as fast as it goes."
+)
 PORT_HELP: Final = "The port of the shop and its pages; 0 takes a free one."
 SHARE_HELP: Final = "How much of each day's demand there is to sell; with 0.8 things sell out."
 

@@ -78,7 +78,7 @@ class Orders:
 
 def read_orders(path: Path) -> Orders:
     """Read a file, plain or gzipped; ``DemoError`` when it is not of this format."""
-    return parse(_lines(_text(path), path), path.name)
+    return parse(_lines(_text(path), path), str(path))
 
 
 def parse(lines: Iterable[Sequence[str]], name: str = "the file") -> Orders:

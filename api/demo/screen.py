@@ -25,6 +25,7 @@ class Screen:
     console: Console
     _progress: Progress = field(init=False)
     _task: TaskID | None = None
+    _title: str = ""
 
     def __attrs_post_init__(self) -> None:
         """Make the bar; on anything but a terminal it stays invisible."""
@@ -43,7 +44,7 @@ class Screen:
             yield
 
     def begin(self, number: int, of: int, show: Show) -> None:
-        """Announce a show: its listings and its orders are what is counted."""
+        """Announce a show, and count its listings until it sells."""
         orders = len(show.steps)
         title = f"Show {number} of {of}"
         if not self.console.is_terminal or self.console.width >= WIDE:
@@ -51,9 +52,16 @@ class Screen:
         if not self.console.is_terminal:
             steps = "order or cancellation" if orders == 1 else "orders and cancellations"
             self.say(f"{title}: {counted(len(show.offerings), 'listing')}, {orders:,} {steps}")
+        self._count(title, len(show.offerings))
+
+    def sell(self, show: Show) -> None:
+        """From now on count its orders: a listing is made at once, an order comes when its time has come."""
+        self._count(self._title, len(show.steps))
+
+    def _count(self, title: str, total: int) -> None:
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(title, total=len(show.offerings) + orders)
+        self._title, self._task = title, self._progress.add_task(title, total=total)
 
     def advance(self) -> None:
         """Count one thing done."""

@@ -72,6 +72,7 @@ class Player:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.pace.begin()
+        self.screen.sell(show)
         turns = Turns()
         async with side_by_side() as group:
             for step in show.steps:

@@ -50,6 +50,13 @@ async def test_a_token_must_be_whole_and_of_now(shop: Shopfront, claims: dict[st
     assert response.headers["www-authenticate"].startswith("Bearer")
 
 
+async def test_who_sends_no_token_is_told_how(shop: Shopfront) -> None:
+    """In one sentence that can be read: the header, and where a token comes from."""
+    told = problem(await shop.get("/v1/journal", who=""), 401, "unauthenticated")["detail"]
+    sending = "send the header Authorization: Bearer TOKEN, with a token as livetill token prints it"
+    assert told == f"We need to know who is asking: {sending}."
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -2,11 +2,16 @@
 
 import json
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import structlog
 
+from api.gauges import HELP, Gauges
 from api.logs import SAMPLED, configure_logs
+from projections.bookmarks import StoreBookmarks
+from projections.memory import MemoryStore
 from tests.api.shopfront import Shopfront
 
 
@@ -41,6 +46,19 @@ async def test_metrics_say_what_the_till_did(shop: Shopfront) -> None:
     assert 'livetill_http_requests_total{method="POST",route="/v1/orders",status="409"} 1.0' in told
     assert 'livetill_http_requests_total{method="ANY",route="unknown",status="404"} 1.0' in told
     assert stream_id not in told
+
+
+async def test_every_metric_says_what_it_means(shop: Shopfront) -> None:
+    """In a sentence, not in the words of its name: whoever is woken by it has never seen it before."""
+    reactor: Any = SimpleNamespace(name="reactions", bookmarks=StoreBookmarks(MemoryStore()))
+    relay = SimpleNamespace(lag=3)
+    gauges = Gauges(shop.journal, shop.follower, shop.services.till, (reactor,), relay, lambda: True)
+    measured = {name.partition("{")[0] for name in await gauges._measured()}
+    assert measured == set(HELP)
+    told = (await shop.get("/metrics", who="")).text
+    helps = re.findall(r"# HELP livetill_((?:till|projection|journal)\S*) (.*)", told)
+    assert len(helps) > 10
+    assert all(help_.endswith(".") and " " in help_ for _, help_ in helps)
 
 
 @pytest.mark.parametrize("given", ["trace-7", "a.b_c-1"])

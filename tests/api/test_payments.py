@@ -177,8 +177,18 @@ async def test_an_unknown_order_is_put_aside(shop: Shopfront) -> None:
     assert (await heard(shop, "payment.succeeded", 202, **facts))["outcome"] == "parked"
     await heard(shop, "payment.succeeded", 202, **facts)
     (parked,) = await shop.store.parked()
-    assert (parked.projection, parked.topic) == ("webhooks", "pay_1")
+    assert (parked.projection, parked.key) == ("webhooks", "pay_1/payment.succeeded")
     assert "order-unknown" in parked.error
+
+
+async def test_each_callback_that_is_put_aside_can_be_looked_at(shop: Shopfront) -> None:
+    """One does not hide the other: not of another payment, nor a late failure the success of the same one."""
+    facts: dict[str, Any] = {"order_id": "order-unknown", "amount_minor": 1999}
+    await heard(shop, "payment.succeeded", 202, payment_id="pay_1", **facts)
+    await heard(shop, "payment.failed", 202, payment_id="pay_1", **facts)
+    await heard(shop, "payment.succeeded", 202, payment_id="pay_2", **facts)
+    keys = [each.key for each in await shop.store.parked()]
+    assert keys == ["pay_1/payment.failed", "pay_1/payment.succeeded", "pay_2/payment.succeeded"]
 
 
 async def test_money_in_another_currency_is_put_aside(shop: Shopfront) -> None:
@@ -227,7 +237,7 @@ async def test_a_signed_callback_with_a_wrong_shape_is_invalid(shop: Shopfront) 
     """The provider is told which field is wrong."""
     body, headers = shop.signed("payment.succeeded", payment_id="pay_1", order_id="listing-1", amount_minor=-1)
     response = await shop.http.post("/v1/webhooks/payments", content=body, headers=headers)
-    assert problem(response, 422, "invalid")["field"]
+    assert problem(response, 422, "invalid")["field"] == "data.order_id"
 
 
 async def test_the_units_of_a_free_order_are_committed_at_once(shop: Shopfront) -> None:

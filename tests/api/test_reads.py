@@ -118,6 +118,18 @@ async def test_an_auditor_sees_how_it_was(shop: Shopfront) -> None:
     assert (board["as_of_position"], board["standings"]) == (then, [])
 
 
+async def test_what_was_not_there_yet_is_not_found(shop: Shopfront) -> None:
+    """As of a position before its show, stock and boards answer as the show itself does, not with empty lists."""
+    await shop.schedule()
+    before = await shop.head()
+    stream_id = await shop.schedule()
+    for path in ("", "/stock", "/leaderboards/hosts"):
+        earlier = await shop.get(f"/v1/streams/{stream_id}{path}?as_of={before}", who="auditor")
+        assert problem(earlier, 404, "not_found")["what"] == "stream"
+        later = await shop.get(f"/v1/streams/{stream_id}{path}?as_of={before + 1}", who="auditor")
+        assert later.status_code == 200, path
+
+
 async def test_how_it_was_can_be_asked_by_time(shop: Shopfront) -> None:
     """A time means the last position recorded by then, in whatever zone it is written."""
     stream_id = await shop.schedule()

@@ -48,6 +48,12 @@ def test_every_example_stands_on_a_line_of_its_own(path: tuple[str, ...]) -> Non
     assert marked or not any("Example" in line for line in lines)
 
 
+def test_the_demo_says_how_fast_it_plays() -> None:
+    """Slowly where somebody may be watching, and that is as the demo decides it: a terminal, and pages that stay up."""
+    text = " ".join(" ".join(read(["demo"])).replace("│", " ").split())
+    assert "1800 on a terminal without --exit, else as fast as it goes" in text
+
+
 def test_the_environment_is_told_for_what_it_can_say() -> None:
     """What serve takes from the environment stands beside each option."""
     text = " ".join(" ".join(read(["serve"])).replace("│", " ").split())

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from adapters.chapters import ListingChapters
+from adapters.inspection import _clock_findings
 from adapters.journal_postgres import PostgresJournal
 from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
@@ -27,6 +28,8 @@ from projections.digest import digest_at
 from projections.verify import compared_with_replay, replay_to
 from tests.rehearsal import LISTING, STREAM
 from tests.stories.shopfront import livetill, serving
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z"
 
 
 @pytest.fixture
@@ -248,9 +251,83 @@ def test_doctor_says_what_is_wrong(ask: Any, shop_url: str) -> None:
     wrong = [line for line in told.stderr.splitlines() if line.startswith("WRONG: ")]
     assert told.returncode == 1
     assert len(wrong) == 3
-    assert "orders could not take in position 9" in wrong[0]
+    assert (
+        "orders could not take in position 9 (a.b.v1): Error: no: upgrade livetill, then livetill rebuild orders"
+        in wrong[0]
+    )
     assert "payouts is 3 records behind and does not move" in wrong[1]
     assert "NATS cannot be reached" in wrong[2]
+
+
+def parked(name: str, position: int, topic: str) -> str:
+    """A statement that parks something."""
+    return (
+        f"INSERT INTO views.parked (projection, position, topic, error) VALUES ('{name}', {position}, '{topic}', 'no')"
+    )
+
+
+def test_what_is_parked_is_shown_and_settled_one_by_one(ask: Any, shop_url: str, nats_url: str) -> None:
+    """Doctor names each for what it is, with the command that settles it; when all are settled nothing is wrong."""
+    callback, reaction = parked("webhooks", 0, "pay_1/payment.succeeded"), parked("refunds", 9, "order.refunded.v1")
+    with changed(shop_url, f"{callback}; {reaction}", "DELETE FROM views.parked"):
+        wrong = [line for line in ask("doctor", "--nats-url", nats_url).stderr.splitlines() if "WRONG" in line]
+        assert wrong[0].startswith("WRONG: refunds could not do what follows from position 9 (order.refunded.v1): no: ")
+        assert wrong[1].startswith("WRONG: the callback pay_1/payment.succeeded could not be booked: no: ")
+        settling = [line.partition("then livetill ")[2].split() for line in wrong]
+        assert settling[1] == ["parked", "--settle", "webhooks", "pay_1/payment.succeeded"]
+        shown = document(ask("parked", "--json"))
+        assert [(each["name"], each["key"], each["position"]) for each in shown] == [
+            ("refunds", "9", 9),
+            ("webhooks", "pay_1/payment.succeeded", None),
+        ]
+        assert all(each["parked_at"].endswith("Z") for each in shown)
+        assert "the callback pay_1/payment.succeeded could not be booked: no\n" in ask("parked").stdout
+        for command in settling:
+            assert ask(*command).stdout.startswith("Settled: ")
+            assert ask(*command).returncode == 1
+        assert ask("parked").stdout == "Nothing is parked.\n"
+        assert document(ask("parked", "--json")) == []
+        assert ask("doctor", "--nats-url", nats_url).returncode == 0
+
+
+def test_what_a_read_model_parked_is_not_settled_by_hand(ask: Any, shop_url: str) -> None:
+    """It would go on being without the record, and nobody would be told; neither is what was never parked."""
+    with changed(shop_url, parked("orders", 9, "a.b.v1"), "DELETE FROM views.parked"):
+        told = ask("parked", "--settle", "orders", "9")
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr.endswith(
+            "orders is a read model, and not whole without what it parked: livetill rebuild orders\n"
+        )
+        assert len(document(ask("parked", "--json"))) == 1
+        told = ask("parked", "--settle", "webhooks", "9")
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr == "livetill: nothing is parked as webhooks 9: livetill parked shows what is\n"
+
+
+def test_times_are_told_as_the_api_tells_them(ask: Any) -> None:
+    """RFC 3339 in UTC, for people and for programs, also in what a state holds."""
+    now = document(ask("replay", "--json"))["recorded_at"]
+    assert re.fullmatch(TIME, now)
+    assert f"recorded {now}\n" in ask("replay").stdout
+    stream = document(ask("replay", "--stream", STREAM, "--json"))
+    assert re.fullmatch(TIME, stream["recorded_at"])
+    assert re.fullmatch(TIME, stream["state"]["scheduled_at"])
+    told = ask("replay", "--stream", STREAM).stdout
+    assert f", {stream['recorded_at']}\n" in told
+    assert fields_of(told)["scheduled_at"] == stream["state"]["scheduled_at"]
+    assert "+00:00" not in told
+
+
+def test_doctor_compares_the_clocks(ask: Any, nats_url: str) -> None:
+    """The database's is this machine's here; one that is a second off is said, in both directions."""
+    clock = document(ask("doctor", "--json", "--nats-url", nats_url))["postgresql"]["clock"]
+    told = re.fullmatch(r"([+-]\d+\.\d{3}) s from this machine's", clock)
+    assert told is not None
+    assert abs(float(told[1])) < 1
+    assert not _clock_findings(0.9)
+    for seconds, said in ((1.1, "+1.1 s"), (-3600.0, "-3600.0 s")):
+        [finding] = _clock_findings(seconds)
+        assert f"clock is {said} from this machine's" in finding
 
 
 async def test_another_process_compares_the_same(shop_url: str) -> None:

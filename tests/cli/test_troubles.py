@@ -1,5 +1,6 @@
 """When something is wrong, people get one line that says what to do; never a traceback."""
 
+import ctypes
 import os
 import resource
 import signal
@@ -37,7 +38,7 @@ def at(data_dir: Path) -> tuple[str, ...]:
     return ("--data-dir", str(data_dir))
 
 
-LOOKING_BACK = (("verify",), ("replay",), ("digest",), ("rebuild", "--all"))
+LOOKING_BACK = (("verify",), ("replay",), ("digest",), ("rebuild", "--all"), ("parked",))
 
 
 @pytest.mark.parametrize("command", LOOKING_BACK, ids=" ".join)
@@ -52,6 +53,17 @@ def test_a_database_that_is_away_is_said(command: Sequence[str], tmp_path: Path)
     """The address is wrong or nobody is there: check both."""
     said = line_of(livetill(*command, *at(tmp_path), "--database-url", NOWHERE))
     assert "The database cannot be reached" in said
+
+
+@pytest.mark.parametrize("command", [("verify",), ("doctor",), ("install",)], ids=" ".join)
+@pytest.mark.parametrize("address", ["http://shop:let-me-in@127.0.0.1/x", "127.0.0.1/let-me-in"])
+def test_an_address_of_no_postgresql_is_said(command: Sequence[str], address: str, tmp_path: Path) -> None:
+    """In the words of whoever wrote it, not of the driver's grammar; it is not repeated, for it may hold a password."""
+    done = livetill(*command, *(() if command == ("install",) else at(tmp_path)), "--database-url", address)
+    assert done.returncode == 1
+    said = "The database's address is no postgresql:// URL: give one such as postgresql://user@host/shop"
+    assert said in done.stderr.splitlines()[0]
+    assert "let-me-in" not in done.stderr + done.stdout
 
 
 def test_a_database_without_a_journal_is_said(database_url: str, tmp_path: Path) -> None:
@@ -114,6 +126,57 @@ def test_a_data_directory_below_a_file_is_said(tmp_path: Path) -> None:
     environment_without_secrets = {"LIVETILL_SECRET": "", "LIVETILL_WEBHOOK_SECRET": ""}
     done = livetill("token", "--role", "host", *at(tmp_path / "file" / "in"), env=environment_without_secrets)
     assert "cannot be used (Not a directory)" in line_of(done)
+
+
+def as_anybody() -> None:
+    """Be held to what a directory allows, as anybody but root is: root gives up what lets it in everywhere."""
+    drop_from_bounding_set, dac_override, dac_read_search = 24, 1, 2
+    for capability in (dac_override, dac_read_search):
+        ctypes.CDLL(None).prctl(drop_from_bounding_set, capability, 0, 0, 0)
+
+
+@pytest.mark.parametrize("closed", ["data", "."], ids=["closed", "in a closed one"])
+@pytest.mark.parametrize(
+    "command", [*LOOKING_BACK, ("token", "--role", "host"), ("serve", "--port", "0")], ids=" ".join
+)
+def test_a_data_directory_that_we_may_not_enter_is_said(command: Sequence[str], closed: str, tmp_path: Path) -> None:
+    """The command was right, the place is not: one line and exit code 1, whether it or the one above it is closed."""
+    place = tmp_path / "shop"
+    (place / "data").mkdir(parents=True)
+    (place / closed).chmod(0)
+    without_secrets = {"LIVETILL_SECRET": "", "LIVETILL_WEBHOOK_SECRET": ""}
+    try:
+        done = run(
+            [*command, *at(place / "data")],
+            stdout=subprocess.PIPE,
+            env=environment() | without_secrets,
+            preexec_fn=as_anybody,
+        )
+    finally:
+        (place / closed).chmod(0o700)
+    assert str(place / "data") in (said := line_of(done))
+    assert "ermission" in said
+
+
+def test_doctor_says_that_it_may_not_enter_the_data_directory(tmp_path: Path) -> None:
+    """And goes on to the rest."""
+    (tmp_path / "data").mkdir(mode=0)
+    done = run(["doctor", *at(tmp_path / "data")], stdout=subprocess.PIPE, env=environment(), preexec_fn=as_anybody)
+    assert done.returncode == 1
+    assert f"WRONG: {tmp_path / 'data'} cannot be written to: run livetill as its owner" in done.stderr
+    assert "disk" in done.stdout
+    assert all(line.startswith("WRONG: ") for line in done.stderr.splitlines())
+
+
+def test_a_token_of_a_new_secret_is_told_to_be_one(tmp_path: Path) -> None:
+    """A directory that was mistyped has no secret yet; standard output is the token and nothing else, said or not."""
+    command = ("token", "--role", "host", *at(tmp_path / "typo"))
+    first, second = (livetill(*command, env={"LIVETILL_SECRET": ""}) for _ in range(2))
+    assert f"A new secret was made, {tmp_path / 'typo' / 'token.secret'}: " in first.stderr
+    assert len(first.stderr.splitlines()) == 1
+    assert (first.returncode, second.returncode, second.stderr) == (0, 0, "")
+    assert all(len(done.stdout.split(".")) == 3 and len(done.stdout.split()) == 1 for done in (first, second))
+    assert livetill(*command).stderr == ""
 
 
 def test_a_damaged_cluster_is_said(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 
 from adapters.installation import install
 from adapters.tables_postgres import PostgresStore
@@ -182,9 +183,57 @@ async def test_parked_records_are_listed_once(store: Any) -> None:
     first = Parked("orders", 4, "topic", "first")
     await store.commit(Write({"orders": (Mark(), 4)}, parked=[first]))
     await StoreParking(store).park("reactions", 3, "topic\0", "bad\0")
-    await StoreParking(store).park("reactions", 3, "topic", "worse")
+    await StoreParking(store).park("reactions", 3, "topic\0", "worse")
     parked = [(each.projection, each.position, each.error) for each in await store.parked()]
     assert parked == [("orders", 4, "first"), ("reactions", 3, "worse")]
+
+
+async def test_what_has_no_position_is_parked_by_its_topic(store: Any) -> None:
+    """Two callbacks are two, however they came; each is called by its topic, and a record by its position."""
+    for topic in ("pay_2/payment.failed", "pay_1/payment.succeeded", "pay_2/payment.succeeded"):
+        await StoreParking(store).park("webhooks", 0, topic, f"facts of {topic}")
+    await StoreParking(store).park("reactions", 3, "order.paid.v1", "bad")
+    assert [(each.projection, each.key) for each in await store.parked()] == [
+        ("reactions", "3"),
+        ("webhooks", "pay_1/payment.succeeded"),
+        ("webhooks", "pay_2/payment.failed"),
+        ("webhooks", "pay_2/payment.succeeded"),
+    ]
+    assert [each.error for each in await store.parked()][2] == "facts of pay_2/payment.failed"
+
+
+async def test_what_is_settled_is_parked_no_more(store: Any) -> None:
+    """That alone, however often it is said; and it may be parked again."""
+    for topic in ("pay_1", "pay_2", "x" * 600):
+        await StoreParking(store).park("webhooks", 0, topic, "bad")
+    first, *others = await store.parked()
+    for _ in range(2):
+        await store.settle(first)
+        assert await store.parked() == others
+    await store.park(first)
+    assert await store.parked() == [first, *others]
+    for each in await store.parked():
+        await store.settle(each)
+    assert not await store.parked()
+
+
+async def test_a_table_of_parked_things_by_position_is_brought_up_to_date(database_url: str) -> None:
+    """What an earlier livetill parked stays, and two callbacks have room beside each other."""
+    await asyncio.to_thread(install, database_url)
+    old = PostgresStore(database_url, CHOSEN)
+    await old.open()
+    await old.park(Parked("webhooks", 0, "pay_1", "first"))
+    await old.close()
+    async with await AsyncConnection.connect(database_url, autocommit=True) as owner:
+        by_position = "DROP CONSTRAINT parked_pkey, ADD PRIMARY KEY (projection, position)"
+        await owner.execute(f"ALTER TABLE views.parked {by_position}".encode())
+    for topic in ("pay_2", "pay_3"):
+        store = PostgresStore(database_url, CHOSEN)
+        await store.open()
+        await store.park(Parked("webhooks", 0, topic, "next"))
+        parked = await store.parked()
+        await store.close()
+    assert [each.topic for each in parked] == ["pay_1", "pay_2", "pay_3"]
 
 
 async def test_bookmarks_are_kept_by_name_beside_the_marks(store: Any) -> None:

@@ -82,6 +82,24 @@ def test_progress_on_a_narrow_screen_keeps_its_digits(width: int) -> None:
     assert "0:00:00" in said
 
 
+def test_progress_counts_one_kind_of_thing_at_a_time() -> None:
+    """Listings are made in a moment and orders take the day: counted together they would promise an early end."""
+    console = Console(file=StringIO(), width=100, force_terminal=True, color_system=None)
+    screen = Screen(console)
+    step = TakeBack(1, datetime(2010, 12, 1, tzinfo=UTC), "ann", "A1", 1)
+    show = Show(date(2010, 12, 1), HOSTS[0], (Offering("A1", "A product", 100, 1),) * 88, (step,) * 7)
+    with screen.shows():
+        screen.begin(1, 3, show)
+        for _ in range(88):
+            screen.advance()
+        screen.sell(show)
+        screen.advance()
+    assert isinstance(console.file, StringIO)
+    last = console.file.getvalue().rpartition("Show 1 of 3")[2]
+    assert "1/7" in last
+    assert "/95" not in console.file.getvalue()
+
+
 def test_one_of_a_thing_is_one() -> None:
     """Counts agree with their words."""
     console = Console(file=StringIO(), width=120)
