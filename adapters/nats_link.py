@@ -15,6 +15,8 @@ from typing import NoReturn
 import nats
 from nats.aio.client import Client
 
+from adapters.tasks import ended
+
 log = logging.getLogger(__name__)
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -71,20 +73,22 @@ def _tell(name: str, error: Exception, before: str) -> str:
     return said
 
 
+async def _work(work: Callable[[Client], Awaitable[None]], client: Client) -> None:
+    await work(client)
+
+
 async def _once(link: Link, work: Callable[[Client], Awaitable[None]], name: str) -> None:
     closed = asyncio.Event()
     client = await _connect(link.nats_url, name, closed)
     link.made()
-    tasks = asyncio.ensure_future(work(client)), asyncio.ensure_future(closed.wait())
+    tasks = asyncio.create_task(_work(work, client)), asyncio.create_task(closed.wait())
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if closed.is_set() or not client.is_connected:
             raise ConnectionError("the connection was lost")
         await tasks[0]
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
         await client.close()
 
 

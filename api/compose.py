@@ -30,6 +30,7 @@ from adapters.relay import Relay
 from adapters.snapshots_postgres import PostgresSnapshots
 from adapters.tables_postgres import PostgresStore
 from adapters.tables_scratch import ScratchStore
+from adapters.tasks import ended
 from adapters.wire import JsonWire
 from api.gauges import Gauges
 from api.services import Services, Settings
@@ -106,13 +107,13 @@ async def _embedded(server: EmbeddedServer) -> AsyncIterator[str]:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
     finally:
-        await _ended(starting)
+        await _outcome(starting)
         releasing = asyncio.create_task(asyncio.to_thread(server.release))
-        if failure := await _ended(releasing):
+        if failure := await _outcome(releasing):
             raise failure
 
 
-async def _ended(work: "asyncio.Task[object]") -> BaseException | None:
+async def _outcome(work: "asyncio.Task[object]") -> BaseException | None:
     """Wait for something to end, however often we are told to stop waiting; return what it failed of."""
     while not work.done():
         with contextlib.suppress(asyncio.CancelledError):
@@ -347,9 +348,7 @@ async def _running(jobs: Mapping[str, Job]) -> AsyncIterator[None]:
         yield
     finally:
         for name in sorted(tasks, key=lambda name: name == "till"):
-            tasks[name].cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await tasks[name]
+            await ended(tasks[name])
 
 
 async def _kept_running(name: str, job: Job) -> None:
