@@ -1,15 +1,20 @@
 """What a doctor wants to know of the servers: facts, and findings that say what to do."""
 
+import asyncio
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import nats.errors
 import psycopg
+from nats.aio.client import Client
 
 from adapters.embedded_nats import EmbeddedNats
 from adapters.installation import InstallationError, check, unreachable
+from adapters.journal_postgres import DATABASE
+from adapters.relay import fed_by
 from domain.values import frozen
 
 _SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "data_checksums")
@@ -33,9 +38,11 @@ def inspect_database(url: str) -> Inspected:
             cursor = connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(_SETTINGS)])
             found: dict[str, str] = dict(cursor.fetchall())
             ahead = _seconds_ahead(connection)
+            [database] = connection.execute(DATABASE).fetchone() or [""]
     except psycopg.Error as error:
         return Inspected({}, (unreachable(url, error),))
     facts = {name: str(found[name]) for name in _SETTINGS if name in found}
+    facts["database"] = str(database)
     facts["clock"] = f"{ahead:+.3f} s from this machine's"
     return Inspected(facts, (*_clock_findings(ahead), *_journal_findings(url)))
 
@@ -63,8 +70,8 @@ def _journal_findings(url: str) -> list[str]:
     return []
 
 
-def inspect_nats(url: str) -> Inspected:
-    """Say hello to a NATS."""
+def inspect_nats(url: str, database: str = "") -> Inspected:
+    """Say hello to a NATS, and ask whose journal its stream holds: that of ``database``, if that is known."""
     place = urlsplit(url if "//" in url else f"//{url}")
     try:
         with socket.create_connection((place.hostname or "127.0.0.1", place.port or _NATS_PORT), 2) as connection:
@@ -73,7 +80,27 @@ def inspect_nats(url: str) -> Inspected:
         return Inspected({}, (f"NATS cannot be reached, check its address and that it runs: {error}",))
     if not greeting.startswith(b"INFO "):
         return Inspected({}, ("What answers at the NATS address is no NATS: check --nats-url",))
-    return Inspected({"address": f"{place.hostname}:{place.port or _NATS_PORT}"})
+    facts = {"address": f"{place.hostname}:{place.port or _NATS_PORT}"}
+    try:
+        feeder = asyncio.run(_fed_by(url))
+    except (nats.errors.Error, OSError) as error:
+        return Inspected(facts, (f"NATS does not let livetill in, check --nats-url: {error or type(error).__name__}",))
+    facts["stream"] = f"fed from database {feeder}" if feeder else "not fed: no server is running"
+    if feeder and database and feeder != database:
+        return Inspected(facts, ("Another shop feeds the stream on this NATS: give each shop a NATS of its own",))
+    return Inspected(facts)
+
+
+async def _fed_by(url: str) -> str:
+    async def note(error: Exception) -> None:
+        """What the client meets on its way is in what it raises."""
+
+    client = Client()
+    try:
+        await client.connect(url, allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=2, error_cb=note)
+        return await fed_by(client)
+    finally:
+        await client.close()
 
 
 def embedded_nats_url(directory: Path) -> str | None:

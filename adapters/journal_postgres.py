@@ -72,9 +72,10 @@ _READ = """
 _FACTS = """
     SELECT r.position, r.history_id, r.topic, r.state
     FROM journal.record r WHERE r.position > %b ORDER BY r.position LIMIT %b"""
-_DATABASE = """
+DATABASE = """
     SELECT concat(c.system_identifier, '/', d.oid) FROM pg_control_system() c, pg_database d
     WHERE d.datname = current_database()"""
+"""Names the database: a copy of it, on this server or another, has another name."""
 # A command's records follow each other and share one metadata; its id stands on the first.
 _OF_COMMANDS = """
     SELECT r.position, r.history_id, r.version, r.topic, r.state, r.recorded_at, r.metadata, r.command_id
@@ -162,7 +163,7 @@ class _Reading(ABC):
 
     async def database(self) -> str:
         """Name the database that the journal is in; a copy of it, on this server or another, has another name."""
-        [(name,)] = await self._rows(_DATABASE, make=tuple_row)
+        [(name,)] = await self._rows(DATABASE, make=tuple_row)
         return str(name)
 
     async def _number(self, query: LiteralString, *parameters: object) -> int:

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 WINDOW = 500
 """How many messages are under way before the first must be acknowledged."""
 IDLE_SECONDS = 1.0
+STREAM = "LIVETILL"
 CLAIMS = "livetill.relay"
 """Below this subject, which no stream keeps, whoever feeds a stream tells of which database it is the journal."""
 CLAIM_SECONDS = 0.3
@@ -63,6 +64,10 @@ class RelayError(Exception):
     """The stream is not what it was a moment ago; the relay begins again by looking at it."""
 
 
+LAST = "~"
+"""The name of one who only asks: it comes after that of every database."""
+
+
 class _Claim(Struct):
     """What whoever feeds a stream, or is about to, says of itself."""
 
@@ -72,6 +77,16 @@ class _Claim(Struct):
     def outranks(self, other: "_Claim") -> bool:
         """Tell whether the other must wait."""
         return self.database != other.database and (self.feeds or self.database < other.database)
+
+
+async def fed_by(client: Client, stream: str = STREAM) -> str:
+    """Return of which database a stream holds the journal; empty when nobody feeds it."""
+    asking = encode(_Claim(LAST))
+    try:
+        answer = await client.request(f"{CLAIMS}.{stream}", asking, timeout=CLAIM_SECONDS)
+    except (NoRespondersError, NoAnswerError):
+        return ""
+    return decode(answer.data, type=_Claim).database
 
 
 class StreamTakenError(Exception):
@@ -93,7 +108,7 @@ class Relay:
         nats_url: str,
         announcer: Announcer,
         *,
-        stream: str = "LIVETILL",
+        stream: str = STREAM,
         source: str = "livetill",
         database: str = "",
     ) -> None:

@@ -125,7 +125,7 @@ def _look_at_nats(report: Report, chosen: "Settings") -> None:
     from api.compose import look_at_nats
 
     try:
-        seen = look_at_nats(chosen)
+        seen = look_at_nats(chosen, str(report.facts.get("postgresql", {}).get("database", "")))
     except OSError as error:
         report.problems.append(explained(error))
         return

@@ -48,6 +48,8 @@ def explained(error: BaseException) -> str:
         return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     if isinstance(error, OSError):
         return _of_the_system(error)
+    if type(error).__module__ == "sqlite3":
+        return f"what is put aside meanwhile has no room ({error}): free some space, or choose another disk with TMPDIR"
     said = " ".join(str(error).split())
     return f"this should not have happened ({type(error).__name__}: {said}): set {DEBUG}=1 to see where"
 

@@ -304,3 +304,12 @@ def test_a_closed_directory_above_stays_closed(place: Path) -> None:
         server.release()
         assert closed.stat().st_mode & 0o066 == 0
         closed.chmod(0o700)
+
+
+def test_only_the_owner_may_read_the_token_of_nats(jetstream: EmbeddedNats) -> None:
+    """Who can read the directory is let in: token and configuration are closed to others, and the token stays."""
+    url = jetstream.ensure()
+    for name in ("token", "nats.conf"):
+        assert (jetstream.directory / name).stat().st_mode & 0o077 == 0
+    kill(jetstream)
+    assert jetstream.ensure() == url

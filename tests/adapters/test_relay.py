@@ -16,6 +16,7 @@ from adapters.announce import LocalAnnouncer
 from adapters.clocks import ManualClock
 from adapters.cloudevent import SUBJECTS, CloudEvent, cloud_event
 from adapters.embedded import EmbeddedNats
+from adapters.inspection import Inspected, inspect_nats
 from adapters.journal_memory import MemoryJournal
 from adapters.pipeline import RefusedError, publish
 from adapters.relay import Relay
@@ -249,3 +250,29 @@ async def test_a_shop_s_next_leader_goes_on_while_the_last_one_still_answers(nat
         await until(lambda: first.relayed == 10)
         async with feeding(journal, nats_url, "database/1") as second:
             await until(lambda: second.relayed == 10)
+
+
+@pytest.mark.usefixtures("client")
+async def test_a_doctor_sees_whose_stream_it_is(nats_url: str) -> None:
+    """Ours, another shop's, or nobody's; asking takes it from nobody."""
+    journal = await journal_of(5)
+    assert await asyncio.to_thread(inspect_nats, nats_url, "database/1") == Inspected(
+        {"address": nats_url.partition("@")[2], "stream": "not fed: no server is running"}
+    )
+    async with feeding(journal, nats_url, "database/1") as relay:
+        await until(lambda: relay.relayed == 5)
+        ours = await asyncio.to_thread(inspect_nats, nats_url, "database/1")
+        assert (ours.facts["stream"], ours.findings) == ("fed from database database/1", ())
+        [finding] = (await asyncio.to_thread(inspect_nats, nats_url, "database/2")).findings
+        assert finding == "Another shop feeds the stream on this NATS: give each shop a NATS of its own"
+        await grow(journal, 1)
+        await until(lambda: relay.relayed == 6)
+
+
+async def test_who_does_not_know_the_token_is_not_let_in(nats_url: str) -> None:
+    """Another user of the machine finds the port, but neither reads nor writes; a doctor says so in one line."""
+    place = nats_url.partition("@")[2]
+    for url in (f"nats://{place}", f"nats://guess@{place}"):
+        [finding] = (await asyncio.to_thread(inspect_nats, url)).findings
+        assert finding.startswith("NATS does not let livetill in, check --nats-url: ")
+        assert "\n" not in finding

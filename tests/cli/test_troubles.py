@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 
 from api.cli import main
+from api.commands.troubles import explained
 from tests.adapters.test_installation import login
 from tests.stories.shopfront import environment, free_port, livetill
 
@@ -347,3 +349,12 @@ def test_an_interrupt_is_said_in_a_word(shop_url: str, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert (process.returncode, said.strip()) == (130, "livetill: interrupted")
+
+
+def test_a_full_temporary_directory_is_said() -> None:
+    """What a verification puts aside lies there, and there may be no room for it."""
+    said = explained(sqlite3.OperationalError("database or disk is full"))
+    assert said == (
+        "what is put aside meanwhile has no room (database or disk is full): free some space, "
+        "or choose another disk with TMPDIR"
+    )
