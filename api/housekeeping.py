@@ -3,8 +3,8 @@
 What a shop remembers (states, rows, records) is millions of small objects that make no cycles and never die. The
 collector of Python looks through the young ones each time so many have come, and through the older ones now and then:
 with a million orders in memory that keeps the event loop for seconds. So the young are looked at often and few at a
-time, which takes about a millisecond; the old only when the shop has been quiet for a while; and what has been looked
-at thoroughly is set aside (``gc.freeze``) and not looked at again. See docs/decisions/0010-garbage.md.
+time, which takes some milliseconds; the old only when the shop has been quiet for a while; and what has been looked
+at thoroughly is set aside (``gc.freeze``) and not looked at again. See docs/decisions/0008-garbage.md.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from typing import Final, NoReturn
 
 QUIET_SECONDS: Final = 60.0
 """A show between two listings is not quiet yet."""
-YOUNG: Final = 5_000
+YOUNG: Final = 10_000
 """Objects that are looked at while the shop sells."""
 NEVER: Final = 1_000_000
-WORTH_IT: Final = 100
+WORTH_IT: Final = 50
 """Looks at the young from which on it is worth looking through what they have left."""
 
 
