@@ -37,11 +37,11 @@ from domain.ids import kind_of
 from domain.record import Record, UnreadableError
 from domain.values import frozen
 
-EVERY: Final = 500
-"""Records from one chapter to the next: a millisecond's work to write one, for orders wait meanwhile."""
-AT_A_TIME: Final = 64
+EVERY: Final = 2_000
+"""Records from one chapter to the next: some milliseconds' work to write one."""
+AT_A_TIME: Final = 16
 """Chapters that are read at once."""
-WAITING: Final = 512
+WAITING: Final = 128
 """Chapters that may wait to be written; one more, and the oldest is left to the next cold start."""
 RETRY_SECONDS: Final = 1.0
 NOTHING: Final[Mapping[str, Binding]] = {}
