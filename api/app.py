@@ -6,7 +6,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-import structlog
 from litestar import HttpMethod, Litestar, Request, Response, get, route
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -16,12 +15,12 @@ from litestar.types import ASGIApp
 from api import batches, health, listings, live, openapi, orders, pages, payments, reads, streams
 from api.answers import Answer
 from api.auth import Authenticator
-from api.edge import Edge
+from api.edge import Edge, noted_refusal
 from api.express import EXPRESS, Express
 from api.heads import Heads, allowed
 from api.live_hub import Viewer
 from api.logs import Observed, RequestMetrics
-from api.problems import InternalFault, encoded, headers_of, refusal_of, status_of
+from api.problems import encoded, headers_of, status_of
 from api.reading import LARGEST_BODY
 from api.services import Services
 
@@ -31,8 +30,6 @@ ENDPOINTS: Final = (
     *streams.ENDPOINTS, *listings.ENDPOINTS, *orders.ENDPOINTS, *batches.ENDPOINTS, *payments.ENDPOINTS,
     *reads.ENDPOINTS, *health.ENDPOINTS,
 )  # fmt: skip
-
-log = structlog.get_logger(__name__)
 
 
 def create_app(services: Services, *, on_startup: Sequence[Hook] = (), on_shutdown: Sequence[Hook] = ()) -> Litestar:
@@ -71,10 +68,8 @@ def create_app(services: Services, *, on_startup: Sequence[Hook] = (), on_shutdo
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer what ended outside of an endpoint: no such path, a method it does not take, a fault."""
-    trace_id = str(request.scope.get("state", {}).get("request_id", ""))
-    refused = refusal_of(error, trace_id)
-    if isinstance(refused, InternalFault):
-        log.error("internal_fault", method=request.method, path=request.url.path, request_id=trace_id, exc_info=error)
+    request_id = str(request.scope.get("state", {}).get("request_id", ""))
+    refused = noted_refusal(error, request.method, request.url.path, request_id)
     headers = {name.decode(): value.decode() for name, value in headers_of(refused)}
     if isinstance(error, HTTPException) and error.headers and "allow" in error.headers:
         headers["allow"] = allowed(error.headers["allow"])

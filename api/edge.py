@@ -165,9 +165,15 @@ def write(
 
 
 def told_of(error: Exception, ask: Ask) -> tuple[Refusal, dict[str, int]]:
-    """Say what went wrong, and up to where it is recorded; what nobody foresaw goes to the log in full."""
-    refused = refusal_of(error, ask.trace_id)
-    if isinstance(refused, InternalFault):
-        log.error("internal_fault", method=ask.method, path=ask.path, request_id=ask.trace_id, exc_info=error)
-    error.__traceback__ = None  # its frames know the refusal: that would be a cycle for every buyer who comes too late
+    """Say what went wrong, and up to where it is recorded."""
+    refused = noted_refusal(error, ask.method, ask.path, ask.trace_id)
     return refused, {} if ask.position is None else {"position": ask.position}
+
+
+def noted_refusal(error: Exception, method: str, path: str, request_id: str) -> Refusal:
+    """Say what an error means to the client; what nobody foresaw goes to the log in full."""
+    refused = refusal_of(error, request_id)
+    if isinstance(refused, InternalFault):
+        log.error("internal_fault", method=method, path=path, request_id=request_id, exc_info=error)
+    error.__traceback__ = None  # its frames know the refusal: that would be a cycle for every buyer who comes too late
+    return refused

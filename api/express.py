@@ -18,11 +18,10 @@ from attrs import define, field
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.answers import Answer, problem_answer
-from api.edge import Edge, Endpoint
+from api.edge import Edge, Endpoint, noted_refusal
 from api.live import last_position_in
 from api.live_hub import Viewer
 from api.logs import Observed, request_id_of
-from api.problems import refusal_of
 from api.seats import HEADERS, Join, Seat
 
 EXPRESS: Final = "express"
@@ -97,6 +96,8 @@ class Express:
         """Return a request that is to be served here, if these two and its headers tell."""
         endpoint = self._served.get((method, target))
         live = _LIVE.fullmatch(target) if endpoint is None and method == b"GET" else None
+        if endpoint is None and live is None:
+            return None
         given = dict(protocol.headers)
         if not _moderate(given):
             return None
@@ -126,8 +127,8 @@ class Express:
         try:
             viewer = await self.join(stream_id, last_position_in(seen))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and no details
-            refused = problem_answer(refusal_of(error, scope["state"]["request_id"]))
-            await protocol.answer(watching, self._observed(scope, refused, started))
+            refused = noted_refusal(error, "GET", scope["path"], scope["state"]["request_id"])
+            await protocol.answer(watching, self._observed(scope, problem_answer(refused), started))
         else:
             protocol.take_seat(viewer, self._observed(scope, Answer(b"", OK, HEADERS), started, length=False))
 
