@@ -6,7 +6,7 @@ body is cancelled in the moment that the connection breaks.
 """
 
 import asyncio
-from asyncio import Lock, Task
+from asyncio import Lock
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 
 from adapters.installation import one_line
 from adapters.postgres_sessions import session_conninfo
+from adapters.tasks import AGAIN_SECONDS, ended
 from application.ports import LeadershipLostError
 
 STANDBY_SECONDS = 0.5
@@ -86,29 +87,30 @@ class PostgresLeadership:
 
 @asynccontextmanager
 async def _cancelled_when_lost(name: str, connection: AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Cancel the body when the connection breaks, the way ``asyncio.timeout`` does."""
+    """Cancel the body when the connection breaks, the way ``asyncio.timeout`` does, and again until it has heard it."""
     leader = asyncio.current_task()
     assert leader is not None
     before = leader.cancelling()
-    watch = asyncio.create_task(_until_lost(connection))
-    lost = asyncio.Event()
+    told: list[str] = []
 
-    def cancel(_: Task[str]) -> None:
-        lost.set()
-        leader.cancel()
+    async def watch() -> None:
+        reason = await _until_lost(connection)
+        while True:
+            told.append(reason)
+            leader.cancel()
+            await asyncio.sleep(AGAIN_SECONDS)
 
-    watch.add_done_callback(cancel)
+    watching = asyncio.create_task(watch())
     try:
         yield
     except BaseException as error:
-        ours = lost.is_set() and leader.uncancel() <= before
-        if ours and isinstance(error, asyncio.CancelledError):
-            raise LeadershipLostError(f"The lead of {name} is lost: {watch.result()}") from error
+        for _ in told:
+            leader.uncancel()
+        if told and leader.cancelling() <= before and isinstance(error, asyncio.CancelledError):
+            raise LeadershipLostError(f"The lead of {name} is lost: {told[0]}") from error
         raise
     finally:
-        watch.remove_done_callback(cancel)
-        watch.cancel()
-        await asyncio.wait({watch})
+        await ended(watching)
 
 
 async def _until_lost(connection: AsyncConnection[Any]) -> str:

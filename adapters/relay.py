@@ -29,6 +29,7 @@ from nats.js.errors import NotFoundError
 from adapters.cloudevent import SUBJECTS, CloudEvent, cloud_event, is_of
 from adapters.nats_link import Link, keep_at
 from adapters.pipeline import publish
+from adapters.tasks import together
 from application.ports import Announcer, JournalError
 from domain.record import Metadata, Record
 
@@ -132,9 +133,7 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; nothing is raised, whatever happens to NATS or the database."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_head())
-            tasks.create_task(keep_at(self._link, self._relay, "livetill relay"))
+        await together(self._watch_head(), keep_at(self._link, self._relay, "livetill relay"))
 
     async def _watch_head(self) -> None:
         """Know how far the journal is also while NATS is away: that is when the lag matters."""

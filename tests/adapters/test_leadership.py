@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
+from adapters import leadership
 from adapters.installation import install
 from adapters.leadership import MemoryLeadership, PostgresLeadership
 from application.ports import Leadership, LeadershipLostError
@@ -101,6 +103,28 @@ async def test_a_leader_without_connection_is_stopped_and_another_leads(database
     assert first.cancelling() == 0
     await taken.wait()
     await second
+
+
+async def test_a_leader_that_does_not_hear_it_is_told_again(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it waits for may come at the same moment and hide the cancellation; two would lead from then on."""
+    monkeypatch.setattr(leadership, "AGAIN_SECONDS", QUICK_SECONDS)
+    await asyncio.to_thread(install, database_url)
+    leading = asyncio.Event()
+
+    async def lead_for_ever() -> None:
+        async with PostgresLeadership(database_url).lead("relay"):
+            leading.set()
+            for _ in range(3):
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+    first = asyncio.create_task(lead_for_ever())
+    await leading.wait()
+    await _end_the_leaders_session(database_url)
+    with pytest.raises(LeadershipLostError, match="lead of relay is lost"):
+        await first
+    assert first.cancelling() == 0
 
 
 async def _end_the_leaders_session(url: str) -> None:

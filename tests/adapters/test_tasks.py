@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from adapters import tasks
-from adapters.tasks import ended
+from adapters.tasks import ended, together
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +62,49 @@ async def test_an_orderly_end_is_not_cut_short() -> None:
     await asyncio.sleep(0)
     await ended(task)
     assert tidied
+
+
+async def test_who_ends_others_leaves_none_behind() -> None:
+    """Cancelled while it waits for them, it tells them once more, waits all the same, and then ends too."""
+    stubborn = asyncio.create_task(deaf(1))
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(ended(stubborn))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert stubborn.cancelled()
+
+
+@pytest.mark.parametrize("times", [0, 1])
+async def test_jobs_done_together_end_together(times: int) -> None:
+    """Also one that did not hear it the first time: ``TaskGroup`` would wait for that one for ever."""
+    shared = asyncio.create_task(together(deaf(times), asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    shared.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await shared
+
+
+async def test_a_failure_ends_the_jobs_beside_it() -> None:
+    """And is the one that is told, as it is."""
+
+    async def fail() -> None:
+        raise LookupError("the first")
+
+    with pytest.raises(LookupError, match="the first"):
+        await together(deaf(1), fail())
+
+
+async def test_jobs_done_together_are_waited_for() -> None:
+    """Until the last of them is done."""
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        for _ in range(number):
+            await asyncio.sleep(0)
+        done.append(number)
+
+    await together(work(3), work(1))
+    assert done == [1, 3]

@@ -21,6 +21,7 @@ from api.auth import issue
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 WEBHOOK_SECRET = "whsec_bGl2ZXRpbGwtdGVzdHMtb25seS1zZWNyZXQ="
 START_SECONDS = 60
+STOP_SECONDS = 30
 
 
 def free_port() -> int:
@@ -102,13 +103,14 @@ class Server:
         self.process.wait()
 
     def stop(self) -> None:
-        """End it in order."""
+        """End it in order; one that does not end has a fault."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self.kill()
+                raise AssertionError(f"the server did not stop: {self.said()}") from None
 
 
 @contextmanager
