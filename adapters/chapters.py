@@ -32,7 +32,7 @@ from domain.listing.units import Book, Hold, Sale, Units
 from domain.persistent import Heap, Map, PackedMap
 from domain.record import UnreadableError
 
-VERSION: Final = 1
+VERSION: Final = 2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _CHECKSUM_BYTES: Final = 4
@@ -70,7 +70,7 @@ class ListingChapter(msgspec.Struct, array_like=True):
     sales: _Rows
     bought: _Counts
     discounted: _Counts
-    references: list[str]
+    references: _Counts
 
 
 class ListingChapters:
@@ -94,7 +94,7 @@ class ListingChapters:
             self._rows({key: _sale_row(key, sales[key]) for key in sorted(sales)}, sales_gone),
             _counts(now.book.bought, before.book.bought),
             _counts(now.discounted, before.discounted),
-            sorted(now.references.since(before.references)[0]),
+            _counts(now.references, before.references),
         )  # fmt: skip
         written = self._encode(content)
         return zlib.crc32(written).to_bytes(_CHECKSUM_BYTES) + written
@@ -127,7 +127,7 @@ class ListingMerging:
         self._sales: dict[str, Any] = {}
         self._bought: dict[str, int] = {}
         self._discounted: dict[str, int] = {}
-        self._references: dict[str, None] = {}
+        self._references: dict[str, int] = {}
         self._runs: list[tuple[_Run, list[str]]] = []
         """Of each chapter, the deadlines of its holds, and those before it that it has closed."""
 
@@ -138,7 +138,7 @@ class ListingMerging:
         _merge(self._sales, _pages(chapter.sales), chapter.sales.gone)
         _merge(self._bought, chapter.bought.now, chapter.bought.gone)
         _merge(self._discounted, chapter.discounted.now, chapter.discounted.gone)
-        self._references |= dict.fromkeys(chapter.references)
+        _merge(self._references, chapter.references.now, chapter.references.gone)
         self._runs.append((_Run(chapter.holds.keys, _unpack_deadlines(chapter.deadlines)), chapter.holds.gone))
 
     async def state(self) -> Listing:

@@ -1,4 +1,4 @@
-"""The first page: the running show, for everybody with a browser.
+"""The page of the running show, for everybody with a browser.
 
 The page is a shell; its small script asks ``/shows`` which show is on and then lives on the feed. Everything comes from
 this server and nothing is written into the page's HTML, so the content policy allows nothing else. Files are read once;

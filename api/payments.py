@@ -22,6 +22,7 @@ from application import commands as c
 from application.payments import PaymentOutcome, booking
 from application.ports import Payment
 from application.tickets import Command
+from domain.order import events as order
 
 PROVIDER: Final = Principal(Role.CLIENT, "payment-provider")
 STATUSES: Final = {"payment.succeeded": "succeeded", "payment.failed": "declined"}
@@ -86,7 +87,10 @@ async def _booked(ask: Ask, command: Command, payment_id: str, kind: str) -> Ans
     verdict = await ask.services.till.ring_up(ask.ticket(command))
     if verdict.refusal is not None:
         return answer(WebhookView(verdict.refusal.name, verdict.position))
-    return answer(WebhookView("booked" if verdict.events and not verdict.replayed else "known", verdict.position))
+    if verdict.replayed or not verdict.events:
+        return answer(WebhookView("known", verdict.position))
+    orphaned = any(isinstance(event, order.PaymentOrphaned) for _, event in verdict.events)
+    return answer(WebhookView("orphaned" if orphaned else "booked", verdict.position))
 
 
 async def _parked(ask: Ask, news: bodies.PaymentNews, kind: str) -> Answer[WebhookView]:

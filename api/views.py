@@ -322,7 +322,10 @@ class RefundedView(Struct, frozen=True):
 
 
 class WebhookView(Struct, frozen=True):
-    """What became of a callback: ``booked``, ``known``, ``parked``, ``ignored`` or the name of a refusal."""
+    """What became of a callback: ``booked``, ``orphaned``, ``known``, ``parked``, ``ignored`` or a refusal's name.
+
+    Orphaned money goes back: it came too late, or is not what was due.
+    """
 
     outcome: str
     position: int | None = None

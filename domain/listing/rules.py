@@ -127,10 +127,12 @@ _MOVES: Final = {AllotStock: "allot", ReturnAllotment: "return", AdjustStock: "a
 
 
 def _move_stock(state: Listing, command: AllotStock | ReturnAllotment | AdjustStock) -> list[Event]:
-    if f"{_MOVES[type(command)]}/{command.reference}" in state.references:
-        return []
     if not command.reference:
         raise Invalid("reference", "is needed, so that the same movement is booked once")
+    booked = state.references.get(f"{_MOVES[type(command)]}/{command.reference}")
+    if booked is not None:
+        _require_the_same(command, booked)
+        return []
     if state.offer.components:
         raise Invalid("quantity", "a look has no units of its own")
     match command:
@@ -147,6 +149,12 @@ def _move_stock(state: Listing, command: AllotStock | ReturnAllotment | AdjustSt
         case AdjustStock(now=now):
             released = expire(state, now)
             return [*released, *_adjust(fold(state, released), command)]
+
+
+def _require_the_same(command: AllotStock | ReturnAllotment | AdjustStock, booked: int) -> None:
+    quantity = command.delta if isinstance(command, AdjustStock) else command.quantity
+    if quantity != booked:
+        raise Invalid("reference", f"was booked for {booked} units: another movement needs another reference")
 
 
 def _require_unpromised(state: Listing, quantity: int) -> None:

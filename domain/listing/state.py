@@ -69,8 +69,8 @@ class Listing:
     """Promised units that do not exist, as a forced cut has shown."""
     discounted: Map[str, int] = Map()
     """Units sold at each discount, and at each discount to each buyer."""
-    references: Map[str, None] = Map()
-    """Stock movements already booked."""
+    references: Map[str, int] = Map()
+    """Stock movements already booked, and of how many units."""
 
     @property
     def exists(self) -> bool:
@@ -139,14 +139,15 @@ def evolve(state: Listing, event: Event) -> Listing:
         case ListingBackInStock():
             return changed(state, sold_out=False)
         case StockAllotted(quantity, reference):
-            return _booked(state, f"allot/{reference}", state.units.allot(quantity))
+            return _booked(state, f"allot/{reference}", quantity, state.units.allot(quantity))
         case AllotmentReturned(quantity, reference):
             units = state.units.moved(quantity, Bucket.AVAILABLE, Bucket.RETURNED_TO_SOURCE)
-            return _booked(state, f"return/{reference}", units)
+            return _booked(state, f"return/{reference}", quantity, units)
         case StockAdjusted(delta, _, reference):
-            return _booked(state, f"adjust/{reference}", state.units.allot(delta))
-        case OversellDeclared(quantity):
-            return changed(state, short=state.short + quantity)
+            return _booked(state, f"adjust/{reference}", delta, state.units.allot(delta))
+        case OversellDeclared(quantity, _, reference):
+            cut = state.references.get(f"adjust/{reference}", 0) - quantity
+            return changed(_booked(state, f"adjust/{reference}", cut, state.units), short=state.short + quantity)
         case OversellCovered(quantity):
             return changed(state, short=state.short - quantity, units=state.units.allot(-quantity))
         case WindowScheduled():
@@ -191,8 +192,8 @@ def _still_short(state: Listing, units: Units) -> int:
     return min(state.short, units.reserved + units.committed)
 
 
-def _booked(state: Listing, reference: str, units: Units) -> Listing:
-    return changed(state, units=units, references=state.references.set(reference, None))
+def _booked(state: Listing, reference: str, quantity: int, units: Units) -> Listing:
+    return changed(state, units=units, references=state.references.set(reference, quantity))
 
 
 def hold_of(event: UnitsReserved) -> Hold:

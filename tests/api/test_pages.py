@@ -1,4 +1,4 @@
-"""The first page: its shell, its files and the shows it offers, through the whole application."""
+"""The page: its shell, its files and the shows it offers, through the whole application."""
 
 import re
 from collections.abc import AsyncIterator

@@ -117,6 +117,18 @@ async def test_two_callbacks_at_once_are_booked_once(shop: Shopfront) -> None:
     assert (await shop.get(f"/v1/orders/{order_id}")).json()["captured_minor"] == 1999
 
 
+async def test_a_payment_of_another_amount_goes_back(shop: Shopfront) -> None:
+    """The provider is told, the order still waits for what is due, and a second callback changes nothing."""
+    stream_id, listing_id = await shop.open()
+    order_id = await shop.place(stream_id, listing_id)
+    facts: dict[str, Any] = {"payment_id": "pay_1", "order_id": order_id, "amount_minor": 1000}
+    assert (await heard(shop, "payment.succeeded", **facts))["outcome"] == "orphaned"
+    order = (await shop.get(f"/v1/orders/{order_id}")).json()
+    assert (order["status"], order["captured_minor"]) == ("placed", 0)
+    assert order["refunds"] == [{"refund_id": "orphan-pay_1", "amount_minor": 1000}]
+    assert (await heard(shop, "payment.succeeded", **facts))["outcome"] == "known"
+
+
 async def test_a_payment_that_comes_too_late_gives_units_or_money(shop: Shopfront) -> None:
     """After the hold the units are sold if they are still there; if not, the money goes back in full."""
     stream_id, listing_id = await shop.open(allotment=1, hold_seconds=60)
@@ -124,7 +136,7 @@ async def test_a_payment_that_comes_too_late_gives_units_or_money(shop: Shopfron
     shop.clock.advance(61)
     other_id = await shop.place(stream_id, listing_id, who="buyer:viewer-2")
     late: dict[str, Any] = {"payment_id": "pay_1", "order_id": order_id, "amount_minor": 1999}
-    assert (await heard(shop, "payment.succeeded", **late))["outcome"] == "booked"
+    assert (await heard(shop, "payment.succeeded", **late))["outcome"] == "orphaned"
     first = (await shop.get(f"/v1/orders/{order_id}")).json()
     assert (first["status"], first["refunds"]) == ("expired", [{"refund_id": "orphan-pay_1", "amount_minor": 1999}])
     shop.clock.advance(61)

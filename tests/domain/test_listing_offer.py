@@ -81,6 +81,20 @@ def test_stock_moves_are_booked_once_by_their_reference() -> None:
     given(LISTING, *listing_of(10)).when(lc.AllotStock(0, "truck-2")).refused(Invalid, field="quantity")
 
 
+def test_a_reference_stands_for_one_movement() -> None:
+    """With another number of units it is a mistake, not a repetition; a forced cut is known by all it cut."""
+    noted = [*listing_of(10), li.StockAllotted(5, "truck-1"), li.AllotmentReturned(2, "truck-1")]
+    given(LISTING, *noted).when(lc.AllotStock(6, "truck-1")).refused(Invalid, field="reference")
+    given(LISTING, *noted).when(lc.ReturnAllotment(5, "truck-1", at(0))).refused(Invalid, field="reference")
+    given(LISTING, *noted).when(lc.ReturnAllotment(2, "truck-1", at(0))).changes_nothing()
+    forced = [
+        *open_listing(3), units_reserved(),
+        li.StockAdjusted(-2, "count", "count-1"), li.OversellDeclared(1, ("order-1",), "count-1"),
+    ]  # fmt: skip
+    given(LISTING, *forced).when(cut_stock(delta=-3, force=True)).changes_nothing()
+    given(LISTING, *forced).when(cut_stock(delta=-2, force=True)).refused(Invalid, field="reference")
+
+
 def test_new_stock_ends_being_sold_out() -> None:
     """Viewers are told that there is something again."""
     gone = [*open_listing(1), units_reserved(), li.ListingSoldOut()]
