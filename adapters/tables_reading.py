@@ -72,7 +72,7 @@ class PostgresSnapshot:
                 while found := await cursor.fetchmany(_WALKED_ROWS):
                     yield of.values(found)
 
-    async def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[str]]:
+    async def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[bytes]]:
         """Walk a table in the same way, its rows as ``canonical`` writes them."""
         async for rows in self.chunks(table):
-            yield lines(table, rows)
+            yield lines(rows)

@@ -87,7 +87,7 @@ class ScratchStore(MemoryStore):
             names = ", ".join(table.key)
             self._file.execute(f"CREATE TABLE {table.name} ({names}, line, PRIMARY KEY ({names})) WITHOUT ROWID")
             self._away.add(table)
-        written = lines(table, [table.values(rows.pop(key)) for key in keys])
+        written = lines([table.values(rows.pop(key)) for key in keys])
         marks = ", ".join("?" * (len(table.key) + 1))
         self._file.execute("BEGIN")
         put = f"INSERT OR REPLACE INTO {table.name} VALUES ({marks})"  # noqa: S608 - our names
@@ -111,7 +111,7 @@ class _ScratchSnapshot:
         async for written in self.lines(table):
             yield list(map(_reader(table), written))
 
-    async def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[str]]:
+    async def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[bytes]]:
         """Walk a table in the order of its key, some rows at a time, as ``canonical`` writes them."""
         if table not in self._away:
             async for written in self._memory.lines(table):

@@ -1,7 +1,7 @@
 """Digests: one line that says what a read model holds, so that anyone can check that live = rebuilt = replayed.
 
-SHA-256 over the rows of its tables in the order of their keys, each as a JSON array of its columns. Clock times of
-this machine and parked records are no part of it: the same journal gives the same digest everywhere.
+SHA-256 over the rows of its tables in the order of their keys, each as a JSON array of its columns in UTF-8. Clock
+times of this machine and parked records are no part of it: the same journal gives the same digest everywhere.
 """
 
 import asyncio
@@ -40,9 +40,9 @@ class Digesting:
         """Go on with the rows of a table."""
         self._hash.update(f"{table.name}({','.join(table.columns)})\n".encode())
 
-    def add(self, lines: Sequence[str]) -> None:
+    def add(self, lines: Sequence[bytes]) -> None:
         """Take in rows as ``canonical.lines`` wrote them."""
-        self._hash.update("".join([f"{line}\n" for line in lines]).encode())
+        self._hash.update(b"\n".join([*lines, b""]))
 
     def result(self) -> str:
         """Return the digest in hexadecimal."""

@@ -112,10 +112,10 @@ class MemorySnapshot:
         for begin in range(0, len(keys), _WALKED_ROWS):
             yield [table.values(rows[key]) for key in keys[begin : begin + _WALKED_ROWS]]
 
-    async def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[str]]:
+    async def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[bytes]]:
         """Walk a table in the same way, its rows as ``canonical`` writes them."""
         async for rows in self.chunks(table):
-            yield lines(table, rows)
+            yield lines(rows)
 
 
 def _parked_as(parked: Parked) -> tuple[str, int, str]:

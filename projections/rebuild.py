@@ -151,7 +151,7 @@ async def _compared(projection: Projection, live: Snapshot, rebuilt: Snapshot) -
 
 async def _side_by_side(
     table: Table[Any], live: Snapshot, rebuilt: Snapshot
-) -> AsyncIterator[tuple[Key, str | None, str | None]]:
+) -> AsyncIterator[tuple[Key, bytes | None, bytes | None]]:
     """Walk both in the order of the key; a row that only one has comes alone."""
     olds, news = _lines(table, live), _lines(table, rebuilt)
     old, new = await anext(olds, None), await anext(news, None)
@@ -164,9 +164,9 @@ async def _side_by_side(
         new = new if new_line is None else await anext(news, None)
 
 
-async def _lines(table: Table[Any], snapshot: Snapshot) -> AsyncIterator[tuple[Key, str]]:
+async def _lines(table: Table[Any], snapshot: Snapshot) -> AsyncIterator[tuple[Key, bytes]]:
     async for rows in snapshot.chunks(table):
-        for pair in zip(map(table.key_in, rows), lines(table, rows), strict=True):
+        for pair in zip(map(table.key_in, rows), lines(rows), strict=True):
             yield pair
 
 

@@ -129,7 +129,7 @@ class Snapshot(Protocol):
     def chunks(self, table: Table[Any]) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
         """Walk a table in the order of its key, some rows at a time, each as its columns; flat in memory."""
 
-    def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[str]]:
+    def lines(self, table: Table[Any]) -> AsyncIterator[Sequence[bytes]]:
         """Walk a table in the same way, its rows as ``canonical`` writes them."""
 
 

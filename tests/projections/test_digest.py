@@ -58,7 +58,7 @@ async def test_a_digest_is_one_line_of_name_position_and_hash() -> None:
         "live_stock(listing_id,stream_id,sku,title,currency,price_minor,hold_seconds,components,allotted,available,"
         "reserved,committed,shipped,unavailable,returned_to_source,sold_out,withdrawn,purchase_limit,discounts,"
         "window_number,opens_at,closes_at,countdown_seconds,announced,position)\n"
-        '["listing-1","stream-1","SCARF-RED","\\u00c9charpe","EUR",5,600,[],0,0,0,0,0,0,0,false,false,null,[],0,null,'
+        '["listing-1","stream-1","SCARF-RED","Écharpe","EUR",5,600,[],0,0,0,0,0,0,0,false,false,null,[],0,null,'
         'null,0,"scheduled",2]\n'
     )
     [line] = await digest(store, [live_stock.PROJECTION])
