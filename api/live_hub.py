@@ -22,9 +22,8 @@ from domain.refusal import NotFound
 
 TICK_SECONDS = 0.1
 """The shortest time between two frames: ten a second."""
-CROWD_TICK_SECONDS = 0.2
-CROWD = 500
-"""From this many viewers on a process tells them less often, five times a second."""
+FRAMES_PER_SECOND = 7_000
+"""What a process sends to all its viewers together: the more they are, the less often each is told."""
 IDLE_SECONDS = 1.0
 CAUGHT_UP_SECONDS = 2.0
 BATCH = 10_000
@@ -176,7 +175,7 @@ class Hub:
     def _pace(self) -> float:
         if self._tick_seconds is not None:
             return self._tick_seconds
-        return CROWD_TICK_SECONDS if self.viewers >= CROWD else TICK_SECONDS
+        return max(TICK_SECONDS, self.viewers / FRAMES_PER_SECOND)
 
     async def _round(self) -> None:
         """Read what is new for all shows, then tell it; nothing is told twice if the reading fails half-way."""
