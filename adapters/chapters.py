@@ -261,17 +261,18 @@ def _hold(key: str, packed: Any) -> Hold:
 def _sale_row(key: str, sale: Sale) -> tuple[Any, ...]:
     return (
         _named_by(key, sale.order_id), sale.buyer_id, sale.host_id, sale.quantity, sale.shipped, sale.returns,
+        sale.discount_id,
     )  # fmt: skip
 
 
-_sale_fields = msgspec.msgpack.Decoder(tuple[str | None, str, str, int, bool, tuple[str, ...]]).decode
+_sale_fields = msgspec.msgpack.Decoder(tuple[str | None, str, str, int, bool, tuple[str, ...], str | None]).decode
 
 
 def _sale(key: str, packed: Any) -> Sale:
     if type(packed) is Sale:
         return packed
-    order_id, buyer_id, host_id, quantity, shipped, returns = _sale_fields(packed[key])
-    return Sale(_order_id(key, order_id), buyer_id, host_id, quantity, shipped, returns)
+    order_id, buyer_id, host_id, quantity, shipped, returns, discount_id = _sale_fields(packed[key])
+    return Sale(_order_id(key, order_id), buyer_id, host_id, quantity, shipped, returns, discount_id)
 
 
 def _named_by(reservation_id: str, order_id: str) -> str | None:

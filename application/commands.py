@@ -4,6 +4,7 @@ Most commands concern one aggregate and are told to it as they are (``Tell``). T
 all of them or to none.
 """
 
+from datetime import datetime
 from typing import Any
 
 from attrs import field
@@ -160,6 +161,8 @@ class CapturePayment(_One):
 
     payment_id: str
     amount_minor: int
+    asked_at: datetime | None = None
+    """When the provider was asked for it; unless told it came by itself."""
 
 
 @frozen

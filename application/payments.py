@@ -5,6 +5,7 @@ repeats its request after a crash or a lost answer makes the provider repeat its
 What the provider says, here or later by callback, goes to the till: it gives the units, or the money goes back.
 """
 
+from datetime import datetime
 from typing import Any
 
 from attrs import define, evolve
@@ -40,14 +41,14 @@ class Cashier:
         """Pay an order with a token; ``ProviderError`` when the outcome is unknown: ask again with the same key.
 
         That the provider is asked is written down first. So whoever repeats the key, after a lost answer or a crash and
-        however late, makes the provider repeat its answer, and it is booked as of the instant of the first request.
+        however late, makes the provider repeat its answer; it is in time if the first request was.
         """
         order_id, key = ticket.command.target, ticket.command_id
         asked = await self.till.ring_up(evolve(ticket, command=c.RequestPayment(order_id, key)))
         if asked.refusal is not None:
             return _outcome(asked)
         requested = next(event for _, event in asked.events if isinstance(event, PaymentRequested))
-        settling = evolve(ticket, command_id=f"{key}-settled", ingress_at=requested.requested_at)
+        settling = evolve(ticket, command_id=f"{key}-settled")
         if asked.replayed and (settled := await self.till.answers.recall(settling)) is not None:
             return _outcome(settled)
         payment = await self.provider.charge(
@@ -59,7 +60,8 @@ class Cashier:
         )
         if payment.status == "pending":
             return _known(await self._newest(asked, order_id), payment)
-        booked = await self.till.ring_up(evolve(settling, command=booking(order_id, payment)))
+        command = booking(order_id, payment, requested.requested_at)
+        booked = await self.till.ring_up(evolve(settling, command=command, ingress_at=self.till.now()))
         return _outcome(booked) if booked.events or booked.refusal is not None else _known(booked, payment)
 
     async def _newest(self, asked: Verdict, order_id: str) -> Verdict:
@@ -73,10 +75,10 @@ class Cashier:
         await self.provider.refund(key=key, payment_id=money.payment_id, amount_minor=money.amount_minor)
 
 
-def booking(order_id: str, payment: Payment) -> Any:
-    """Return the command that books what a provider said about a payment."""
+def booking(order_id: str, payment: Payment, asked_at: datetime | None = None) -> Any:
+    """Return the command that books what a provider said about a payment, when asked or by itself."""
     if payment.status == "succeeded":
-        return c.CapturePayment(order_id, payment.payment_id, payment.amount_minor)
+        return c.CapturePayment(order_id, payment.payment_id, payment.amount_minor, asked_at)
     return c.Tell(order_id, order.FailPayment(payment.payment_id, payment.reason))
 
 

@@ -306,7 +306,9 @@ def _hold_taken(written: bytes) -> Hold:
 
 
 def _sale_put(sale: Sale) -> bytes:
-    return marshal.dumps((sale.order_id, sale.buyer_id, sale.host_id, sale.quantity, sale.shipped, sale.returns))
+    return marshal.dumps((
+        sale.order_id, sale.buyer_id, sale.host_id, sale.quantity, sale.shipped, sale.returns, sale.discount_id,
+    ))  # fmt: skip
 
 
 def _sale_taken(written: bytes) -> Sale:

@@ -101,7 +101,7 @@ commit_units: Final = _builds(lc.CommitUnits, reservation_id="order-1:1", now=at
 release_units: Final = _builds(lc.ReleaseUnits, reservation_id="order-1:1", reason="cancelled")
 reacquire_units: Final = _builds(
     lc.ReacquireUnits, reservation_id="order-1:1", **HOLDER, quantity=1, unit_price_minor=1999, amount_minor=1999,
-    now=at(700),
+    discount_id=None, now=at(700),
 )  # fmt: skip
 return_units: Final = _builds(
     lc.ReturnUnits, reservation_id="order-1:1", return_id="return-1", quantity=1, disposition=Disposition.RESTOCK,
@@ -193,7 +193,8 @@ ALONE: Final = (Share("host-1", 10_000),)
 THREE: Final = (Share("agency-1", 3334), Share("host-1", 3333), Share("stylist-1", 3333))
 
 accrue: Final = _builds(
-    c.AccrueCommission, order_id="order-1", line_id="1", **WHO, payee_id="host-1", instrument=Instrument.PERCENT,
+    c.AccrueCommission, order_id="order-1", line_id="1", stream_id="stream-1", buyer_id="buyer-1",
+    insiders=("host-1",), payee_id="host-1", instrument=Instrument.PERCENT,
     terms_version=1, rate_bps=1000, shares=ALONE, currency="EUR", base_minor=1999,
 )  # fmt: skip
 accrued: Final = _builds(

@@ -13,23 +13,27 @@ from domain.terms import Share, Terms
 def accrue(desk: Desk, command: AccrueCommissions) -> None:
     """Book what a paid order earns by the terms it was sold under, on what was captured for each line."""
     order = desk.order(command.order_id)
-    terms = _terms(desk, order)
+    show = desk.stream(order.stream_id)
+    terms = show.terms_of(order.terms_version)
     shares = terms.shares_for(order.host_id)
+    insiders = (show.host_id, *show.co_hosts, order.host_id, *[share.payee_id for share in shares])
     earning = [facts for facts in order.in_order() if facts.captured_minor]
     desk.need(_ids(command.order_id, earning, shares))
     for facts in earning:
         for share in shares:
             history_id = _id(command.order_id, facts, share)
-            desk.tell(history_id, _accrual(command.order_id, order, facts, share, terms))
+            desk.tell(history_id, _accrual(command.order_id, order, facts, share, terms, insiders))
 
 
-def _accrual(order_id: str, order: Order, facts: LineFacts, share: Share, terms: Terms) -> commission.AccrueCommission:
+def _accrual(
+    order_id: str, order: Order, facts: LineFacts, share: Share, terms: Terms, insiders: tuple[str, ...]
+) -> commission.AccrueCommission:
     return commission.AccrueCommission(
         order_id=order_id,
         line_id=facts.line.line_id,
         stream_id=order.stream_id,
         buyer_id=order.buyer_id,
-        host_id=order.host_id,
+        insiders=insiders,
         payee_id=share.payee_id,
         instrument=commission.Instrument.PERCENT,
         terms_version=order.terms_version,

@@ -6,6 +6,7 @@ moves units later. A look is sold by its own window and price; its components gi
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from application.commands import (
@@ -57,8 +58,13 @@ def place(desk: Desk, command: PlaceOrder) -> None:
     )  # fmt: skip
     desk.tell(command.target, placed)
     if not sum([line.amount_minor for line in lines]):
-        _commit(desk, command.target)
-        desk.tell(command.target, order.CapturePayment(FREE, 0, late=False, now=desk.now))
+        _give(desk, command.target)
+
+
+def _give(desk: Desk, order_id: str) -> None:
+    """Let somebody have what costs nothing."""
+    _commit(desk, order_id, desk.now)
+    desk.tell(order_id, order.CapturePayment(FREE, 0, late=False, now=desk.now))
 
 
 def _offered(desk: Desk, command: PlaceOrder, line: AskLine) -> Listing:
@@ -73,7 +79,7 @@ class _Placing:
 
     def __init__(self, desk: Desk, command: PlaceOrder, host_id: str) -> None:
         self._desk, self._command, self._host_id = desk, command, host_id
-        self._wants: dict[tuple[str, bool], list[listing.Want]] = defaultdict(list)
+        self._wants: dict[str, list[listing.Want]] = defaultdict(list)
         self._looks: dict[str, str] = {}
         self._reserved: list[tuple[str, UnitsReserved]] = []
         self._count = 0
@@ -103,14 +109,14 @@ class _Placing:
     def _want(self, listing_id: str, quantity: int, seen: int | None, amount_minor: int | None = None) -> str:
         self._count += 1
         wanted = reservation_id(self._command.target, str(self._count))
-        self._wants[listing_id, amount_minor is not None].append(listing.Want(wanted, quantity, seen, amount_minor))
+        self._wants[listing_id].append(listing.Want(wanted, quantity, seen, amount_minor))
         return wanted
 
     def reserve(self) -> tuple[Line, ...]:
         """Ask every listing for all that is wanted of it; return the order's lines at the prices it gave."""
-        for (listing_id, in_look), wants in self._wants.items():
+        for listing_id, wants in self._wants.items():
             asked = listing.ReserveUnits(
-                tuple(wants), self._command.target, self._command.buyer_id, self._host_id, self._desk.now, in_look
+                tuple(wants), self._command.target, self._command.buyer_id, self._host_id, self._desk.now
             )
             events = self._desk.tell(listing_id, asked)
             self._reserved += [(listing_id, event) for event in events if isinstance(event, UnitsReserved)]
@@ -143,7 +149,10 @@ def request_payment(desk: Desk, command: RequestPayment) -> None:
 
 
 def capture(desk: Desk, command: CapturePayment) -> None:
-    """Give the units for a payment: from the hold, or again if it came late and they are still there; else refund."""
+    """Give the units for a payment: from the hold, or again if it came late and they are still there; else refund.
+
+    One that was asked for before the hold's end is in time for as long as nobody else was given the units.
+    """
     placed = desk.order(command.target)
     if placed.payments.get(command.payment_id, "failed") != "failed":
         return
@@ -164,7 +173,7 @@ def _captured(desk: Desk, command: CapturePayment, *, late: bool) -> bool:
     """Try to serve a payment on a desk of its own; say whether every unit was there."""
     trial = desk.attempt()
     try:
-        _reacquire(trial, command.target) if late else _commit(trial, command.target)
+        _reacquire(trial, command.target) if late else _commit(trial, command.target, command.asked_at or desk.now)
     except Refusal:
         return False
     paid = order.CapturePayment(command.payment_id, command.amount_minor, late, desk.now)
@@ -181,9 +190,9 @@ def _reserved_by(order_id: str, facts: LineFacts) -> str:
     return reservation_id(order_id, facts.line.line_id)
 
 
-def _commit(desk: Desk, order_id: str) -> None:
+def _commit(desk: Desk, order_id: str, paid_at: datetime) -> None:
     for facts in _kept(desk.order(order_id)):
-        desk.tell(facts.line.listing_id, listing.CommitUnits(_reserved_by(order_id, facts), desk.now))
+        desk.tell(facts.line.listing_id, listing.CommitUnits(_reserved_by(order_id, facts), paid_at))
 
 
 def _reacquire(desk: Desk, order_id: str) -> None:
@@ -191,7 +200,7 @@ def _reacquire(desk: Desk, order_id: str) -> None:
     for facts in _kept(placed):
         again = listing.ReacquireUnits(
             _reserved_by(order_id, facts), order_id, placed.buyer_id, placed.host_id, facts.kept,
-            facts.line.unit_price_minor, facts.due_minor, desk.now,
+            facts.line.unit_price_minor, facts.due_minor, facts.line.discount_id, desk.now,
         )  # fmt: skip
         desk.tell(facts.line.listing_id, again)
 
@@ -246,6 +255,9 @@ def cancel_line(desk: Desk, command: CancelLine) -> None:
         keep = facts.kept - command.quantity
         reserved = _reserved_by(command.target, facts)
         desk.tell(facts.line.listing_id, listing.ReleaseUnits(reserved, "cancelled", keep))
+        left = desk.order(command.target)
+        if left.awaits_payment and left.holds_at(desk.now) and not left.due_minor:
+            _give(desk, command.target)
 
 
 def _take_back(

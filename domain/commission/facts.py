@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from domain.ids import BuyerId, HostId, LineId, OrderId, PayeeId, StreamId
+from domain.ids import BuyerId, LineId, OrderId, PayeeId, StreamId
 from domain.terms import Share
 from domain.values import frozen
 
@@ -32,7 +32,8 @@ class AccrueCommission:
     line_id: LineId
     stream_id: StreamId
     buyer_id: BuyerId
-    host_id: HostId
+    insiders: tuple[str, ...]
+    """The hosts of the show and whoever earns on it: what they buy themselves earns nobody anything."""
     payee_id: PayeeId
     instrument: Instrument
     terms_version: int
@@ -74,6 +75,8 @@ class HoldCommission:
 @frozen
 class ReleaseCommissionHold:
     """Let a held commission go on."""
+
+    now: datetime
 
 
 Command = (

@@ -106,12 +106,21 @@ def decide(state: Commission, command: Command) -> list[Event]:
             return _revise(state, command)
         case _, HoldCommission(reason):
             return [] if state.held else [CommissionHeld(reason)]
-        case _, ReleaseCommissionHold():
-            return [CommissionHoldReleased()] if state.held else []
+        case _, ReleaseCommissionHold(now):
+            return _release(state, now)
+
+
+def _release(state: Commission, now: datetime) -> list[Event]:
+    """What would have been locked meanwhile is locked now."""
+    if not state.held:
+        return []
+    ripe = state.stage is Stage.QUALIFIED and state.locks_at is not None and state.locks_at <= now
+    locked: list[Event] = [CommissionLocked(state.payee_id, state.currency, state.amount_minor)] if ripe else []
+    return [CommissionHoldReleased(), *locked]
 
 
 def _accrue(command: AccrueCommission) -> Event:
-    if command.buyer_id == command.host_id:
+    if command.buyer_id in command.insiders:
         return CommissionExcluded(
             command.order_id, command.line_id, command.stream_id, command.payee_id, command.instrument,
             command.currency, command.base_minor, "host_is_buyer",

@@ -134,8 +134,6 @@ class ReserveUnits:
     buyer_id: BuyerId
     host_id: HostId
     now: datetime
-    in_look: bool = False
-    """Sold by a look's window and price, not by the listing's own."""
 
 
 @frozen
@@ -166,6 +164,7 @@ class ReacquireUnits:
     quantity: int
     unit_price_minor: int
     amount_minor: int
+    discount_id: str | None
     now: datetime
 
 

@@ -67,20 +67,20 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
     for want in command.wants:
         require_quantity(want.quantity, "quantity")
     wants = _unserved(state, command.wants)
-    if len({want.reservation_id for want in wants}) != len(wants):
-        raise Invalid("reservation_id", "must name each line's units once")
     if not wants:
         return []
     if state.offer.withdrawn:
         raise ListingIsWithdrawn("")
-    if not command.in_look:
+    by_itself = sum([want.quantity for want in wants if want.amount_minor is None])
+    if by_itself:
         _require_open(state, command.now)
     released = expire(state, command.now)
     if released:
         state = fold(state, released)
         wants = _unserved(state, command.wants)  # what has just expired of this very order is wanted anew
+        by_itself = sum([want.quantity for want in wants if want.amount_minor is None])
     demand = sum([want.quantity for want in wants])
-    quote = state.quote(command.now, command.buyer_id, demand)
+    quote = state.quote(command.now, command.buyer_id, by_itself)
     _require_seen_price(wants, quote)
     _require_room(state, command.buyer_id, demand)
     until = command.now + timedelta(seconds=state.offer.hold_seconds)
@@ -91,7 +91,10 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
 def _unserved(state: Listing, wants: Sequence[Want]) -> list[Want]:
     """Return what is neither held nor sold yet: the same reservation again is done already."""
     holds, sales = state.book.holds, state.book.sales
-    return [each for each in wants if each.reservation_id not in holds and each.reservation_id not in sales]
+    left = [each for each in wants if each.reservation_id not in holds and each.reservation_id not in sales]
+    if len(left) > 1 and len({each.reservation_id for each in left}) != len(left):
+        raise Invalid("reservation_id", "must name each line's units once")
+    return left
 
 
 def quote_look(state: Listing, now: datetime, buyer_id: BuyerId, quantity: int, seen: int | None) -> Quote:
@@ -192,9 +195,11 @@ def _reacquire(state: Listing, command: ReacquireUnits) -> list[Event]:
     if (hold := state.book.holds.get(command.reservation_id)) is not None:
         return [*released, _committed(state, command.reservation_id, hold)]
     _require_room(state, command.buyer_id, command.quantity)
+    if not state.gives_again(command.discount_id, command.buyer_id, command.quantity):
+        raise PriceChanged("", command.unit_price_minor, state.offer.price_minor)
     again = UnitsReserved(
         command.reservation_id, command.order_id, command.buyer_id, command.host_id, command.quantity,
-        command.unit_price_minor, state.offer.price_minor, command.amount_minor, command.now,
+        command.unit_price_minor, state.offer.price_minor, command.amount_minor, command.now, command.discount_id,
     )  # fmt: skip
     committed = _committed(evolve(state, again), command.reservation_id, hold_of(again))
     return [*released, again, committed, *sold_out(state, command.quantity)]
@@ -221,11 +226,18 @@ def _return(state: Listing, command: ReturnUnits) -> list[Event]:
     target = Bucket.RETURNED_TO_SOURCE if command.show_is_over or state.offer.withdrawn else Bucket.AVAILABLE
     if command.disposition is Disposition.DAMAGED:
         target = Bucket.UNAVAILABLE
-    returned = UnitsReturned(
-        command.reservation_id, command.return_id, sale.order_id, state.offer.stream_id, sale.buyer_id, sale.host_id,
-        command.quantity, command.disposition, source, target,
-    )  # fmt: skip
-    return [returned, *(freed(state, command.quantity) if target is Bucket.AVAILABLE else [])]
+    for_sale = command.quantity
+    if target is not Bucket.AVAILABLE:  # what was not sent yet may not exist, and cannot go anywhere
+        for_sale = 0 if sale.shipped else min(state.short, command.quantity)
+    events: list[Event] = []
+    for quantity, goes_to in ((for_sale, Bucket.AVAILABLE), (command.quantity - for_sale, target)):
+        if quantity:
+            events.append(UnitsReturned(
+                command.reservation_id, command.return_id, sale.order_id, state.offer.stream_id, sale.buyer_id,
+                sale.host_id, quantity, command.disposition, source, goes_to,
+            ))  # fmt: skip
+            events += freed(state, quantity) if goes_to is Bucket.AVAILABLE else []
+    return events
 
 
 def freed(state: Listing, quantity: int) -> list[Event]:

@@ -99,13 +99,23 @@ class Listing:
             return Quote(self.offer.price_minor)
 
         def room(discount: Discount) -> bool:
-            used = self.discounted.get(discount.discount_id, 0)
-            used_by_buyer = self.discounted.get(f"{discount.discount_id}/{buyer_id}", 0)
-            return (discount.total_limit is None or used + quantity <= discount.total_limit) and (
-                discount.per_buyer_limit is None or used_by_buyer + quantity <= discount.per_buyer_limit
-            )
+            return self._has_room(discount, buyer_id, quantity)
 
         return best_quote(self.offer.price_minor, self.offer.discounts, now, room)
+
+    def gives_again(self, discount_id: str | None, buyer_id: BuyerId, quantity: int) -> bool:
+        """Tell whether a discount once given could be given again: its time may be over, but it was not called off."""
+        if discount_id is None:
+            return True
+        named = [each for each in self.offer.discounts if each.discount_id == discount_id]
+        return any(self._has_room(each, buyer_id, quantity) for each in named)
+
+    def _has_room(self, discount: Discount, buyer_id: BuyerId, quantity: int) -> bool:
+        used = self.discounted.get(discount.discount_id, 0)
+        used_by_buyer = self.discounted.get(f"{discount.discount_id}/{buyer_id}", 0)
+        return (discount.total_limit is None or used + quantity <= discount.total_limit) and (
+            discount.per_buyer_limit is None or used_by_buyer + quantity <= discount.per_buyer_limit
+        )
 
 
 def evolve(state: Listing, event: Event) -> Listing:
@@ -130,10 +140,8 @@ def evolve(state: Listing, event: Event) -> Listing:
         case UnitsShipped(reservation_id, quantity):
             units = state.units.moved(quantity, Bucket.COMMITTED, Bucket.SHIPPED)
             return changed(state, units=units, book=state.book.ship(reservation_id), short=_still_short(state, units))
-        case UnitsReturned(reservation_id, return_id):
-            units = state.units.moved(event.quantity, event.source, event.target)
-            book = state.book.take_back(reservation_id, return_id, event.quantity)
-            return changed(state, units=units, book=book, short=_still_short(state, units))
+        case UnitsReturned():
+            return _taken_back(state, event)
         case ListingSoldOut():
             return changed(state, sold_out=True)
         case ListingBackInStock():
@@ -187,8 +195,21 @@ def _offered(offer: Offer, event: Event) -> Offer:
             return offer
 
 
+def _taken_back(state: Listing, event: UnitsReturned) -> Listing:
+    """What comes back for sale fills a gap by an event of its own."""
+    units = state.units.moved(event.quantity, event.source, event.target)
+    sale = state.book.sales[event.reservation_id]
+    return changed(
+        state,
+        units=units,
+        book=state.book.take_back(event.reservation_id, event.return_id, event.quantity),
+        short=state.short if event.target is Bucket.AVAILABLE else _still_short(state, units),
+        discounted=_count(state, sale.discount_id, sale.buyer_id, -event.quantity),
+    )
+
+
 def _still_short(state: Listing, units: Units) -> int:
-    """Only promised units can be missing: what was sent or set aside did exist after all."""
+    """Only promised units can be missing: what was sent did exist after all."""
     return min(state.short, units.reserved + units.committed)
 
 

@@ -101,6 +101,7 @@ class Sale:
     shipped: bool = False
     returns: tuple[str, ...] = ()
     """Returns already booked, so that a repeated one changes nothing."""
+    discount_id: str | None = None
 
 
 @frozen
@@ -136,7 +137,7 @@ class Book:
         """Return the book with a hold turned into a sale."""
         hold = self.holds[reservation_id]
         holds = self.holds.delete(reservation_id)
-        sale = Sale(hold.order_id, hold.buyer_id, hold.host_id, hold.quantity)
+        sale = Sale(hold.order_id, hold.buyer_id, hold.host_id, hold.quantity, discount_id=hold.discount_id)
         return Book(holds, self.sales.set(reservation_id, sale), self.bought, _pruned(self.deadlines, holds))
 
     def ship(self, reservation_id: ReservationId) -> "Book":

@@ -158,8 +158,7 @@ def _request_payment(state: Order, command: RequestPayment) -> list[Event]:
     """Refuse before money moves what could only be given back; what was once asked for stays asked for."""
     if command.key in state.requested:
         return []
-    held = state.hold_expires_at is not None and command.now < state.hold_expires_at
-    if state.stage is Stage.EXPIRED or (state.awaits_payment and not held):
+    if state.stage is Stage.EXPIRED or (state.awaits_payment and not state.holds_at(command.now)):
         raise HoldExpired(state.hold_expires_at)
     if not state.awaits_payment:
         raise NotAllowedNow("pay", state.stage)

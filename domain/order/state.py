@@ -161,6 +161,10 @@ class Order:
         """Whether a payment would make it paid."""
         return self.stage in (Stage.PLACED, Stage.PAYMENT_FAILED)
 
+    def holds_at(self, now: datetime) -> bool:
+        """Whether its units are held at an instant."""
+        return self.hold_expires_at is not None and now < self.hold_expires_at
+
     @property
     def due_minor(self) -> int:
         """What is to be paid for the units still ordered."""

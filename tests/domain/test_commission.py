@@ -12,7 +12,7 @@ from domain.ids import commission_id
 from domain.money import percent
 from domain.refusal import Invalid, NotFound
 from domain.terms import Share
-from tests.builders import ALONE, THREE, accrue, accrued, days, reversed_by
+from tests.builders import ALONE, THREE, accrue, accrued, at, days, reversed_by
 from tests.scenario import given, told
 
 LOCKS_AT = days(17)
@@ -49,7 +49,7 @@ def test_whoever_computes_the_id_of_a_commission_gets_the_same() -> None:
 
 def test_a_host_buying_from_its_own_show_earns_nothing() -> None:
     """Out of terms, and recorded as such; whatever comes later changes nothing."""
-    own = given(COMMISSION).when(accrue(buyer_id="host-1"))
+    own = given(COMMISSION).when(accrue(buyer_id="host-2", insiders=("host-1", "host-2")))
     own.then(
         c.CommissionExcluded(
             "order-1", "1", "stream-1", "host-1", c.Instrument.PERCENT, "EUR", 1999, "host_is_buyer"
@@ -57,7 +57,7 @@ def test_a_host_buying_from_its_own_show_earns_nothing() -> None:
     ).leaves({"status": "out_of_terms", "amount_minor": 0})  # fmt: skip
     for later in (
         accrue(), c.QualifyCommission(LOCKS_AT), c.LockCommission(LOCKS_AT), c.ReviseCommission(0, "refund"),
-        c.HoldCommission("audit"), c.ReleaseCommissionHold(),
+        c.HoldCommission("audit"), c.ReleaseCommissionHold(at(0)),
     ):  # fmt: skip
         given(COMMISSION, *own.events).when(later).changes_nothing()
 
@@ -126,10 +126,18 @@ def test_a_held_commission_waits() -> None:
     given(COMMISSION, *qualified()).when(c.HoldCommission("audit")).then(c.CommissionHeld("audit"))
     given(COMMISSION, *held).when(c.HoldCommission("audit")).changes_nothing()
     given(COMMISSION, *held).when(c.LockCommission(LOCKS_AT)).changes_nothing().leaves({"status": "on_hold"})
-    given(COMMISSION, *held).when(c.ReleaseCommissionHold()).then(c.CommissionHoldReleased())
+    given(COMMISSION, *held).when(c.ReleaseCommissionHold(at(0))).then(c.CommissionHoldReleased())
     released: list[c.Event] = [*held, c.CommissionHoldReleased()]
-    given(COMMISSION, *released).when(c.ReleaseCommissionHold()).changes_nothing()
+    given(COMMISSION, *released).when(c.ReleaseCommissionHold(at(0))).changes_nothing()
     given(COMMISSION, *released).when(c.LockCommission(LOCKS_AT)).then(c.CommissionLocked("host-1", "EUR", 200))
+
+
+def test_a_commission_that_was_held_too_long_locks_when_it_is_let_go() -> None:
+    """Nobody comes by to lock it again."""
+    held: list[c.Event] = [*qualified(), c.CommissionHeld("audit")]
+    given(COMMISSION, *held).when(c.ReleaseCommissionHold(LOCKS_AT)).then(
+        c.CommissionHoldReleased(), c.CommissionLocked("host-1", "EUR", 200)
+    )
 
 
 # reversals

@@ -92,7 +92,7 @@ class CommissionWalk(RuleBasedStateMachine):
     @rule(held=st.booleans())
     def hold(self, held: bool) -> None:
         """Kept from being paid, or let go."""
-        self._tell_all(c.HoldCommission("audit") if held else c.ReleaseCommissionHold())
+        self._tell_all(c.HoldCommission("audit") if held else c.ReleaseCommissionHold(at(0)))
 
     @rule()
     def nothing_with_an_id_is_done_twice(self) -> None:

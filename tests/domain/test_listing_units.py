@@ -375,7 +375,7 @@ def test_what_is_left_of_a_hold_costs_its_part_of_the_whole() -> None:
 
 def test_a_component_of_a_look_is_sold_by_the_looks_window_and_price() -> None:
     """Its own window is closed and its own price is another: the look decides, its share is what it costs."""
-    in_look = reserve_units(want(quantity=3, amount_minor=1000), in_look=True)
+    in_look = reserve_units(want(quantity=3, amount_minor=1000))
     given(LISTING, *listing_of(10)).when(in_look).then(
         units_reserved(quantity=3, unit_price_minor=333, amount_minor=1000)
     )
@@ -383,7 +383,7 @@ def test_a_component_of_a_look_is_sold_by_the_looks_window_and_price() -> None:
 
 def test_a_component_of_a_look_is_still_counted() -> None:
     """Stock and purchase limit are the component's own."""
-    in_look = reserve_units(want(quantity=3, amount_minor=1000), in_look=True)
+    in_look = reserve_units(want(quantity=3, amount_minor=1000))
     given(LISTING, *listing_of(2)).when(in_look).refused(SoldOut, available=2)
     given(LISTING, *listing_of(9), li.PurchaseLimitSet(2)).when(in_look).refused(PurchaseLimitExceeded, limit=2)
 

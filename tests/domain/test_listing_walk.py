@@ -91,33 +91,32 @@ class ListingWalk(RuleBasedStateMachine):
     @rule(
         order=orders,
         wanted=st.lists(st.tuples(lines, quantities), min_size=1, max_size=3),
-        in_look=st.booleans(),
+        in_look=st.sampled_from([(), (1,), (1, 2)]),
         seen=st.sampled_from([None, None, None, 1999, 900]),
     )
-    def reserve(self, order: int, wanted: list[tuple[int, int]], in_look: bool, seen: int | None) -> None:
-        """Judge a demand by what was true before it."""
-        amount_minor = 1000 if in_look else None
+    def reserve(self, order: int, wanted: list[tuple[int, int]], in_look: tuple[int, ...], seen: int | None) -> None:
+        """Judge a demand by what was true before it; some of its lines may be parts of a look."""
         wants = [
-            lc.Want(f"order-{order}:{n}", quantity, None if in_look else seen, amount_minor) for n, quantity in wanted
+            lc.Want(f"order-{order}:{n}", quantity, None if n in in_look else seen, 1000 if n in in_look else None)
+            for n, quantity in wanted
         ]
         before = self.state
-        events = self.listing.tell(
-            lc.ReserveUnits(tuple(wants), f"order-{order}", _buyer(order), "host-1", self.now, in_look)
-        )
+        events = self.listing.tell(lc.ReserveUnits(tuple(wants), f"order-{order}", _buyer(order), "host-1", self.now))
         if events:
             self._reserved_rightly(before, events, in_look)
 
-    def _reserved_rightly(self, before: Listing, events: list[li.Event], in_look: bool) -> None:
+    def _reserved_rightly(self, before: Listing, events: list[li.Event], in_look: tuple[int, ...]) -> None:
         reserved = [event for event in events if isinstance(event, li.UnitsReserved)]
+        by_itself = [event for event in reserved if int(event.reservation_id.rpartition(":")[2]) not in in_look]
         assert not before.offer.withdrawn
-        assert in_look or (before.window is not None and before.window.phase(self.now) is Phase.OPEN)
+        assert not by_itself or (before.window is not None and before.window.phase(self.now) is Phase.OPEN)
         assert not self.state.book.expired(self.now), "judged on units that nobody holds any more"
         limit, buyer = self.state.offer.purchase_limit, reserved[0].buyer_id
         assert limit is None or self.state.book.bought.get(buyer, 0) <= limit
         for event in reserved:
             assert event.until > self.now
             assert 0 <= event.unit_price_minor <= max(event.list_price_minor, 1000)
-            assert in_look or event.amount_minor == event.unit_price_minor * event.quantity
+            assert event not in by_itself or event.amount_minor == event.unit_price_minor * event.quantity
 
     @rule(pick=picks)
     def pay(self, pick: int) -> None:
@@ -131,8 +130,8 @@ class ListingWalk(RuleBasedStateMachine):
             assert events[0].amount_minor == hold.reserved_amount_minor * hold.quantity // hold.reserved_quantity
 
     @precondition(lambda self: self.listing.of(li.UnitsReleased))
-    @rule(order=orders, line=lines, quantity=quantities)
-    def pay_late(self, order: int, line: int, quantity: int) -> None:
+    @rule(order=orders, line=lines, quantity=quantities, discount_id=st.none() | st.sampled_from(sorted(FLASH)))
+    def pay_late(self, order: int, line: int, quantity: int, discount_id: str | None) -> None:
         """Served only from what is there, within the limit."""
         self.listing.tell(
             lc.ReacquireUnits(
@@ -143,6 +142,7 @@ class ListingWalk(RuleBasedStateMachine):
                 quantity,
                 1999,
                 1999 * quantity,
+                discount_id,
                 self.now,
             ),
             named=True,
@@ -191,13 +191,26 @@ class ListingWalk(RuleBasedStateMachine):
     @rule(delta=st.integers(-6, 3), force=st.booleans())
     def count(self, delta: int, force: bool) -> None:
         """A count finds fewer or more; a forced cut names whose orders it breaks."""
-        before = self.state.units
+        available = self.state.units.available
         events = self.listing.tell(lc.AdjustStock(delta, "count", self._reference(), self.now, force), named=True)
         for event in events:
+            if isinstance(event, li.UnitsReleased | li.OversellCovered):  # holds that are over count as free
+                available += event.quantity if isinstance(event, li.UnitsReleased) else -event.quantity
             if isinstance(event, li.OversellDeclared):
                 assert force
                 assert event.order_ids
-                assert event.quantity == -delta - before.available
+                assert event.quantity == -delta - available
+
+    @backstage
+    @precondition(lambda self: self.state.units.committed)
+    @rule(pick=picks, quantity=quantities, over=st.booleans())
+    def lose_what_is_sold_and_call_it_off(self, pick: int, quantity: int, over: bool) -> None:
+        """A cut below what was sold, and one of those who miss out gives up."""
+        self.count(delta=-self.state.units.available - quantity, force=True)
+        unsent = [(name, sale) for name, sale in self.state.book.sales.items() if sale.quantity and not sale.shipped]
+        name, sale = unsent[pick % len(unsent)]
+        back = min(sale.quantity, quantity)
+        self.listing.tell(lc.ReturnUnits(name, f"off-{pick}", back, Disposition.RESTOCK, over), named=True)
 
     def _reference(self) -> str:
         self.references += 1
@@ -298,6 +311,13 @@ class ListingWalk(RuleBasedStateMachine):
         back = _sum(self.listing.of(li.UnitsReturned))
         gone = _sum(self.listing.of(li.AllotmentReturned)) + _sum(returned)
         assert held - back <= self.state.units.allotted - gone
+
+    @invariant()
+    def no_unit_comes_from_nowhere(self) -> None:
+        """What is on the books and not missing was given or found, or was sent although it seemed to be missing."""
+        given = _sum(self.listing.of(li.StockAllotted)) + sum(each.delta for each in self.listing.of(li.StockAdjusted))
+        there = given - _sum(self.listing.of(li.OversellDeclared))
+        assert self.state.units.allotted - self.state.short <= there + _sum(self.listing.of(li.UnitsShipped))
 
     @invariant()
     def every_buyer_is_counted_by_what_they_have(self) -> None:
