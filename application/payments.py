@@ -67,7 +67,7 @@ class Cashier:
     async def _newest(self, asked: Verdict, order_id: str) -> Verdict:
         """Return a verdict with the order of now: a callback may have come before the answer."""
         newest = await self.till.look(order_id)
-        return evolve(asked, state=newest.state, version=newest.version)
+        return evolve(asked, state=newest.state, version=newest.version, position=self.till.histories.position)
 
     async def give_back(self, money: ReturnMoney) -> None:
         """Have the provider return a refund; the key makes a second time harmless."""

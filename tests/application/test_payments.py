@@ -125,7 +125,7 @@ async def test_a_payment_is_settled_by_the_next_till_when_one_dies_in_between() 
 
 
 async def test_a_pending_payment_is_paid_when_its_callback_has_come() -> None:
-    """Who asks again with the key of a payment that was pending hears what the callback has made of it."""
+    """Who asks again with the key of a payment that was pending hears what the callback made of it, and since when."""
     async with Rehearsal().open() as shop:
         await shop.go_live()
         await shop.offer(5)
@@ -136,5 +136,6 @@ async def test_a_pending_payment_is_paid_when_its_callback_has_come() -> None:
         while not shop.callbacks:
             await asyncio.sleep(0)
         news = msgspec.json.decode(shop.callbacks[0][0])["data"]
-        await shop.do(c.CapturePayment("order-1", news["payment_id"], news["amount_minor"]))
-        assert (await cashier.pay(ticket, "tok_late")).status == "paid"
+        booked = await shop.do(c.CapturePayment("order-1", news["payment_id"], news["amount_minor"]))
+        paid = await cashier.pay(ticket, "tok_late")
+        assert (paid.status, paid.verdict.position) == ("paid", booked.position)
