@@ -1,7 +1,7 @@
 """What the shop can be asked to do.
 
-Most commands concern one aggregate and are told to it as they are (``Tell``). The others touch several, and happen to
-all of them or to none.
+Most commands concern one aggregate and are told to it as they are (``Tell``); a show that is told something takes its
+hosts' presence along. The others touch several, and happen to all of them or to none.
 """
 
 from typing import Any

@@ -173,16 +173,20 @@ def _start_segment(state: Stream, command: StartSegment) -> list[Event]:
 
 
 def _resume(state: Stream, now: datetime) -> list[Event]:
-    if state.interrupted_until is not None and now >= state.interrupted_until:
-        return [StreamEnded(EndReason.TIMEOUT, state.interrupted_until)]
-    return [StreamResumed(now)]
+    return _time_out(state, now) or [StreamResumed(now)]
 
 
 def _end(state: Stream, reason: EndReason, now: datetime) -> list[Event]:
-    """A time-out is judged here too: a timer that comes after the picture is back ends nothing."""
-    if reason is EndReason.TIMEOUT and (state.interrupted_until is None or now < state.interrupted_until):
+    if over := _time_out(state, now):
+        return over
+    return [] if reason is EndReason.TIMEOUT else [StreamEnded(reason, now)]
+
+
+def _time_out(state: Stream, now: datetime) -> list[Event]:
+    """The limit is when the show ended, whoever finds out; before it, or with the picture back, nothing has ended."""
+    if state.interrupted_until is None or now < state.interrupted_until:
         return []
-    return [StreamEnded(reason, now)]
+    return [StreamEnded(EndReason.TIMEOUT, state.interrupted_until)]
 
 
 def _restart(state: Stream, now: datetime) -> list[Event]:

@@ -66,6 +66,11 @@ class Stream:
         waiting = self.interrupted_until is not None and now < self.interrupted_until
         return self.status is Status.LIVE or (self.status is Status.INTERRUPTED and waiting)
 
+    @property
+    def presenters(self) -> tuple[HostId, ...]:
+        """Who may be in no other show meanwhile: the host, for as long as the show runs."""
+        return (self.host_id,) if self.status in (Status.LIVE, Status.INTERRUPTED) else ()
+
     def terms_at(self, instant: datetime) -> AgreedTerms:
         """Return the terms of a sale whose units are reserved at an instant."""
         return in_force(self.agreed, instant)

@@ -164,6 +164,15 @@ def test_at_the_limit_the_show_is_over() -> None:
     )
 
 
+def test_the_limit_is_when_the_show_ended_whoever_finds_out() -> None:
+    """A timer that was held up, a host who comes back or one who gives up much later: all write down the same end."""
+    ended = s.StreamEnded(EndReason.TIMEOUT, at(600 + HALF_HOUR))
+    much_later = at(600 + HALF_HOUR + 240)
+    for reason in EndReason:
+        given(STREAM, *interrupted_show()).when(sc.EndStream(reason, much_later)).then(ended)
+    given(STREAM, *interrupted_show()).when(sc.ResumeStream(much_later)).then(ended)
+
+
 def test_a_timer_that_comes_early_or_after_the_picture_is_back_ends_nothing() -> None:
     """The recorded limit decides, not the timer."""
     timer = sc.EndStream(EndReason.TIMEOUT, at(600 + HALF_HOUR - 1))
@@ -190,6 +199,14 @@ def test_a_show_may_come_back_for_two_hours() -> None:
         {"status": Status.LIVE, "ended_at": None}
     )
     given(STREAM, *ended_show()).when(sc.RestartStream(at(3600 + TWO_HOURS))).refused(NotAllowedNow, status="ended")
+
+
+def test_whoever_presents_a_show_is_taken_while_it_runs() -> None:
+    """From the start on, also while the picture is away, and not a moment longer."""
+    for running in (live_show(), interrupted_show()):
+        assert STREAM.fold(running).presenters == ("host-1",)
+    for quiet in ([], scheduled_show(), ended_show(), [*scheduled_show(), s.StreamCancelled()]):
+        assert STREAM.fold(quiet).presenters == ()
 
 
 def test_an_ended_show_cannot_be_started_again() -> None:
