@@ -119,9 +119,12 @@ async def unpin_listing(ask: Ask, body: bodies.UnpinBody) -> Answer[StreamView]:
     return await _edit(ask, c.Tell(show.id, stream.UnpinListing(body.listing_id)))
 
 
-@write("/v1/streams/{stream_id:str}/segment", roles=access.SHOW_STAFF, edits=True, refusals=NOT_NOW)
+@write(
+    "/v1/streams/{stream_id:str}/segment", roles=access.SHOW_STAFF, edits=True,
+    refusals=(*NOT_NOW, "host_is_live_elsewhere"),
+)  # fmt: skip
 async def start_segment(ask: Ask, body: bodies.SegmentBody) -> Answer[StreamView]:
-    """Say who is on air from now on, with which listing: sales are attributed to it."""
+    """Say who is on air from now on, with which listing: sales are attributed to it. Nobody is in two shows at once."""
     show = await ask.stream(access.runs)
     if body.listing_id is not None:
         await _require_of_show(ask, body.listing_id, show.id)

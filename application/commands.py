@@ -51,14 +51,14 @@ class Tell(_One):
 
 @frozen
 class StartStream(_One):
-    """Go on air; the host must not be in another show."""
+    """Go on air; whoever presents the show must not be in another."""
 
     restart: bool = False
 
 
 @frozen
 class EndStream(_One):
-    """Go off air and free the host."""
+    """Go off air and free whoever presents."""
 
     reason: EndReason
 

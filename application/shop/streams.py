@@ -40,7 +40,7 @@ def _claim(desk: Desk, host_id: HostId, stream_id: StreamId) -> None:
 
 
 def start(desk: Desk, command: StartStream) -> None:
-    """Put a show on air, if its host is not in another."""
+    """Put a show on air, if its host is not in another; one that comes back needs whoever was on air, too."""
     told = stream.RestartStream(desk.now) if command.restart else stream.StartStream(desk.now)
     tell(desk, command.target, told)
 

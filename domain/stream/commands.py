@@ -56,7 +56,7 @@ class JoinCoHost:
 
 @frozen
 class LeaveCoHost:
-    """A co-host leaves; the host never does."""
+    """A co-host leaves, also after the end, so that the show may come back without; the host never does."""
 
     host_id: HostId
 

@@ -90,7 +90,7 @@ def decide(state: Stream, command: Command) -> list[Event]:
             return [] if text in state.teasers else [TeaserPublished(text)]
         case Status.SCHEDULED | Status.LIVE | Status.INTERRUPTED, JoinCoHost(host_id):
             return [] if host_id in (state.host_id, *state.co_hosts) else [CoHostJoined(host_id)]
-        case Status.SCHEDULED | Status.LIVE | Status.INTERRUPTED, LeaveCoHost(host_id):
+        case _, LeaveCoHost(host_id):
             return _leave(state, host_id)
         case Status.SCHEDULED | Status.LIVE | Status.INTERRUPTED, PinListing(listing_id):
             return _pin(state, listing_id)

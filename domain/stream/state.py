@@ -68,8 +68,9 @@ class Stream:
 
     @property
     def presenters(self) -> tuple[HostId, ...]:
-        """Who may be in no other show meanwhile: the host, for as long as the show runs."""
-        return (self.host_id,) if self.status in (Status.LIVE, Status.INTERRUPTED) else ()
+        """Who may be in no other show meanwhile: while the show runs, the host and whoever is on air."""
+        running = self.status in (Status.LIVE, Status.INTERRUPTED)
+        return tuple(dict.fromkeys((self.host_id, self.on_air))) if running else ()
 
     def terms_at(self, instant: datetime) -> AgreedTerms:
         """Return the terms of a sale whose units are reserved at an instant."""

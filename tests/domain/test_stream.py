@@ -203,8 +203,11 @@ def test_a_show_may_come_back_for_two_hours() -> None:
 
 def test_whoever_presents_a_show_is_taken_while_it_runs() -> None:
     """From the start on, also while the picture is away, and not a moment longer."""
-    for running in (live_show(), interrupted_show()):
+    joined: list[s.Event] = [*live_show(), s.CoHostJoined("host-2")]
+    for running in (live_show(), interrupted_show(), joined):
         assert STREAM.fold(running).presenters == ("host-1",)
+    handed_over = [*joined, s.SegmentStarted("host-2", None, at(300))]
+    assert STREAM.fold(handed_over).presenters == ("host-1", "host-2")
     for quiet in ([], scheduled_show(), ended_show(), [*scheduled_show(), s.StreamCancelled()]):
         assert STREAM.fold(quiet).presenters == ()
 
@@ -241,6 +244,15 @@ def test_a_co_host_who_leaves_hands_over_to_the_host() -> None:
     """There is always somebody on air, or sales would be nobody's."""
     on_air = [*live_show(), s.CoHostJoined("host-2"), s.SegmentStarted("host-2", None, at(300))]
     given(STREAM, *on_air).when(sc.LeaveCoHost("host-2")).then(s.CoHostLeft("host-2")).leaves({"on_air": "host-1"})
+
+
+def test_a_co_host_may_leave_after_the_end() -> None:
+    """A show that comes back comes back with whoever was on air; who is gone by then must not keep it from that."""
+    on_air = [*live_show(), s.CoHostJoined("host-2"), s.SegmentStarted("host-2", None, at(300))]
+    ended = [*on_air, s.StreamEnded(EndReason.HOST, at(3600))]
+    given(STREAM, *ended).when(sc.LeaveCoHost("host-2")).then(s.CoHostLeft("host-2")).leaves({"on_air": "host-1"})
+    given(STREAM, *ended, s.CoHostLeft("host-2")).when(sc.LeaveCoHost("host-2")).changes_nothing()
+    given(STREAM, *scheduled_show(), s.StreamCancelled()).when(sc.LeaveCoHost("host-2")).refused(NotAllowedNow)
 
 
 def test_joining_and_leaving_are_done_once_and_the_host_stays() -> None:
