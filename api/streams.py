@@ -86,7 +86,7 @@ async def end_stream(ask: Ask, body: bodies.EndBody) -> Answer[StreamView]:
 
 @write("/v1/streams/{stream_id:str}/cancel", roles=access.OWNERS, edits=True, refusals=NOT_NOW)
 async def cancel_stream(ask: Ask) -> Answer[StreamView]:
-    """Call an announced show off."""
+    """Call an announced show off. Windows that were planned are closed."""
     show = await ask.stream(access.owns)
     return await _edit(ask, c.Tell(show.id, stream.CancelStream()))
 

@@ -113,7 +113,7 @@ class OpenWindow(_One):
 
 @frozen
 class CloseWindow(_One):
-    """Close the window of a listing; by the end of its show when it has ended."""
+    """Close the window of a listing; because its show is over, only if it is."""
 
     because_stream_ended: bool = False
 
