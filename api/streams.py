@@ -100,7 +100,11 @@ async def reschedule_stream(ask: Ask, body: bodies.RescheduleBody) -> Answer[Str
 
 @write("/v1/streams/{stream_id:str}/terms", roles=access.OWNERS, edits=True, refusals=NOT_NOW)
 async def agree_terms(ask: Ask, body: bodies.TermsBody) -> Answer[StreamView]:
-    """Change what the host earns: a raise counts at once, a cut after a week's notice."""
+    """Change what the host earns: a raise counts at once, a cut after a week's notice.
+
+    A lower rate, a smaller share and longer hold days are cuts. Terms that only soften a cut which is still to come
+    count from its day on.
+    """
     show = await ask.stream(access.owns)
     return await _edit(ask, c.Tell(show.id, stream.AgreeTerms(body.terms(), ask.now)))
 

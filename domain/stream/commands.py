@@ -40,7 +40,7 @@ class PublishTeaser:
 
 @frozen
 class AgreeTerms:
-    """Change what the host earns from now on, or after the notice."""
+    """Change what the host earns: from now on, or as soon as nobody gets less, after the notice at the latest."""
 
     terms: Terms
     now: datetime

@@ -137,17 +137,25 @@ def _agreed(version: int, effective_at: datetime, terms: Terms) -> TermsAgreed:
 
 
 def _agree(state: Stream, command: AgreeTerms) -> list[Event]:
-    """A raise at once, a cut after its notice, and never before what was agreed earlier."""
+    """A raise counts at once, a cut after its notice; what only softens a cut to come counts from its day on."""
     require_valid(command.terms)
     if command.notice_days < 0:
         raise Invalid("notice_days", "must not be negative")
     newest = state.agreed[-1]
     if command.terms == newest.terms:
         return []
-    current = in_force(state.agreed, command.now).terms
-    cut = is_cut(current, command.terms, (state.host_id, *state.co_hosts))
-    effective_at = command.now + timedelta(days=command.notice_days) if cut else command.now
-    return [_agreed(newest.version + 1, effective_at, command.terms)]
+    return [_agreed(newest.version + 1, _effective_at(state, command), command.terms)]
+
+
+def _effective_at(state: Stream, command: AgreeTerms) -> datetime:
+    """Go back from the end of the notice, change by change, for as long as nobody would get less than without."""
+    effective_at = command.now + timedelta(days=command.notice_days)
+    to_come = [each.effective_at for each in state.agreed if command.now < each.effective_at < effective_at]
+    for instant in sorted([command.now, *to_come], reverse=True):
+        if is_cut(in_force(state.agreed, instant).terms, command.terms, (state.host_id, *state.co_hosts)):
+            break
+        effective_at = instant
+    return effective_at
 
 
 def _leave(state: Stream, host_id: HostId) -> list[Event]:

@@ -316,6 +316,55 @@ def test_a_better_offer_overtakes_a_cut_that_was_announced() -> None:
     taken_back.gives(lambda show: _rate(show, 8 * 86_400), 1000)
 
 
+def test_a_cut_that_is_softened_counts_from_the_day_of_the_harder_one() -> None:
+    """Less than what holds now, more than what was to come: on the day of that cut nobody loses by it."""
+    announced = terms_agreed(terms_version=2, effective_at=days(7), rate_bps=500)
+    softened = given(STREAM, *live_show(), announced).when(sc.AgreeTerms(ten_percent(rate_bps=700), days(6)))
+    softened.then(terms_agreed(terms_version=3, effective_at=days(7), rate_bps=700))
+    softened.gives(lambda show: _rate(show, 7 * 86_400 - 1), 1000)
+    softened.gives(lambda show: _rate(show, 7 * 86_400), 700)
+
+
+def test_a_cut_that_is_hardened_waits_for_its_own_notice() -> None:
+    """What was announced comes first, and as announced."""
+    announced = terms_agreed(terms_version=2, effective_at=days(7), rate_bps=500)
+    hardened = given(STREAM, *live_show(), announced).when(sc.AgreeTerms(ten_percent(rate_bps=300), days(6)))
+    hardened.then(terms_agreed(terms_version=3, effective_at=days(13), rate_bps=300))
+    hardened.gives(lambda show: _rate(show, 7 * 86_400), 500)
+
+
+def test_of_two_cuts_to_come_a_softer_one_takes_the_place_of_those_it_raises() -> None:
+    """Four percent come when three would have, not when five do."""
+    to_come = [
+        terms_agreed(terms_version=2, effective_at=days(7), rate_bps=500),
+        terms_agreed(terms_version=3, effective_at=days(8), rate_bps=300),
+    ]
+    given(STREAM, *live_show(), *to_come).when(sc.AgreeTerms(ten_percent(rate_bps=400), days(2))).then(
+        terms_agreed(terms_version=4, effective_at=days(8), rate_bps=400)
+    )
+
+
+def test_a_raise_to_come_is_not_taken_away_without_notice() -> None:
+    """What holds now is raised at once only if nobody gets less by it later, within the notice."""
+    to_come = [
+        terms_agreed(terms_version=2, effective_at=days(1), rate_bps=500),
+        terms_agreed(terms_version=3, effective_at=days(8), rate_bps=700),
+    ]
+    given(STREAM, *live_show(), *to_come).when(sc.AgreeTerms(ten_percent(rate_bps=600), days(2))).then(
+        terms_agreed(terms_version=4, effective_at=days(9), rate_bps=600)
+    )
+
+
+def test_longer_hold_days_are_a_cut_and_shorter_ones_are_not() -> None:
+    """Whoever is paid ten years later has been promised something else."""
+    given(STREAM, *live_show()).when(sc.AgreeTerms(ten_percent(rate_bps=1500, hold_days=3650), at(60))).then(
+        terms_agreed(terms_version=2, effective_at=at(60) + timedelta(days=7), rate_bps=1500, hold_days=3650)
+    )
+    given(STREAM, *live_show()).when(sc.AgreeTerms(ten_percent(hold_days=7), at(60))).then(
+        terms_agreed(terms_version=2, effective_at=at(60), hold_days=7)
+    )
+
+
 def test_the_same_terms_again_are_no_news() -> None:
     """An agreement repeated is one agreement."""
     given(STREAM, *live_show()).when(sc.AgreeTerms(ten_percent(), at(60))).changes_nothing()
