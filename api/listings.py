@@ -67,7 +67,7 @@ def _reference(ask: Ask, given: str | None) -> str:
 
 @write("/v1/listings/{listing_id:str}/open", roles=access.SHOW_STAFF, edits=True, refusals=WINDOW)
 async def open_listing(ask: Ask, body: bodies.OpenBody) -> Answer[ListingView]:
-    """Open the window now, or start the countdown to it."""
+    """Open the window now, or start the countdown to it, in a show that is still to end."""
     found = await ask.listing(access.runs)
     closes_at = None if body.closes_at is None else utc(body.closes_at)
     return await _edit(ask, c.OpenWindow(found.id, closes_at, body.countdown_seconds))

@@ -86,7 +86,7 @@ async def end_stream(ask: Ask, body: bodies.EndBody) -> Answer[StreamView]:
 
 @write("/v1/streams/{stream_id:str}/cancel", roles=access.OWNERS, edits=True, refusals=NOT_NOW)
 async def cancel_stream(ask: Ask) -> Answer[StreamView]:
-    """Call an announced show off."""
+    """Call an announced show off. Windows that were planned are closed."""
     show = await ask.stream(access.owns)
     return await _edit(ask, c.Tell(show.id, stream.CancelStream()))
 
@@ -100,7 +100,11 @@ async def reschedule_stream(ask: Ask, body: bodies.RescheduleBody) -> Answer[Str
 
 @write("/v1/streams/{stream_id:str}/terms", roles=access.OWNERS, edits=True, refusals=NOT_NOW)
 async def agree_terms(ask: Ask, body: bodies.TermsBody) -> Answer[StreamView]:
-    """Change what the host earns: a raise counts at once, a cut after a week's notice."""
+    """Change what the host earns: a raise counts at once, a cut after a week's notice.
+
+    A lower rate, a smaller share and longer hold days are cuts. Terms that only soften a cut which is still to come
+    count from its day on.
+    """
     show = await ask.stream(access.owns)
     return await _edit(ask, c.Tell(show.id, stream.AgreeTerms(body.terms(), ask.now)))
 
@@ -119,9 +123,12 @@ async def unpin_listing(ask: Ask, body: bodies.UnpinBody) -> Answer[StreamView]:
     return await _edit(ask, c.Tell(show.id, stream.UnpinListing(body.listing_id)))
 
 
-@write("/v1/streams/{stream_id:str}/segment", roles=access.SHOW_STAFF, edits=True, refusals=NOT_NOW)
+@write(
+    "/v1/streams/{stream_id:str}/segment", roles=access.SHOW_STAFF, edits=True,
+    refusals=(*NOT_NOW, "host_is_live_elsewhere"),
+)  # fmt: skip
 async def start_segment(ask: Ask, body: bodies.SegmentBody) -> Answer[StreamView]:
-    """Say who is on air from now on, with which listing: sales are attributed to it."""
+    """Say who is on air from now on, with which listing: sales are attributed to it. Nobody is in two shows at once."""
     show = await ask.stream(access.runs)
     if body.listing_id is not None:
         await _require_of_show(ask, body.listing_id, show.id)

@@ -1,7 +1,7 @@
 """What the shop can be asked to do.
 
-Most commands concern one aggregate and are told to it as they are (``Tell``). The others touch several, and happen to
-all of them or to none.
+Most commands concern one aggregate and are told to it as they are (``Tell``); a show that is told something takes its
+hosts' presence along. The others touch several, and happen to all of them or to none.
 """
 
 from datetime import datetime
@@ -52,14 +52,14 @@ class Tell(_One):
 
 @frozen
 class StartStream(_One):
-    """Go on air; the host must not be in another show."""
+    """Go on air; whoever presents the show must not be in another."""
 
     restart: bool = False
 
 
 @frozen
 class EndStream(_One):
-    """Go off air and free the host."""
+    """Go off air and free whoever presents."""
 
     reason: EndReason
 
@@ -114,7 +114,7 @@ class OpenWindow(_One):
 
 @frozen
 class CloseWindow(_One):
-    """Close the window of a listing; by the end of its show when it has ended."""
+    """Close the window of a listing; because its show is over, only if it is."""
 
     because_stream_ended: bool = False
 

@@ -32,7 +32,7 @@ class ReturnMoney:
 
 @frozen
 class CloseWindowsOf:
-    """Close every open window of a show that has ended."""
+    """Close every window of a show that is over: open ones, and those that were planned."""
 
     stream_id: str
 
@@ -54,7 +54,7 @@ def _completed(record: Record, _event: order.OrderCompleted) -> list[Any]:
     return [c.LockCommissions(record.history_id)]
 
 
-def _ended(record: Record, _event: stream.StreamEnded) -> list[Any]:
+def _over(record: Record, _event: stream.StreamEnded | stream.StreamCancelled) -> list[Any]:
     return [CloseWindowsOf(record.history_id)]
 
 
@@ -69,7 +69,8 @@ SHOP: Mapping[type, React] = {
     order.RefundIssued: _refunded,
     order.OrderDelivered: _delivered,
     order.OrderCompleted: _completed,
-    stream.StreamEnded: _ended,
+    stream.StreamEnded: _over,
+    stream.StreamCancelled: _over,
 }
 """What the shop asks of itself."""
 

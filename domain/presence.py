@@ -1,7 +1,7 @@
 """A host's presence: in which show a host is on air, so that it is never in two.
 
-A rule between shows needs a history of its own: the claim and the show's start are one append, and two shows that
-start at once meet on the claim's version.
+A rule between shows needs a history of its own: the claim and what puts the host on air are one append, and two shows
+that want a host at once meet on the claim's version.
 """
 
 from typing import Final

@@ -1,8 +1,9 @@
 """What a host is promised: a commission's terms, agreed on a stream and never re-resolved from today's rates.
 
 Terms are versioned values. A raise applies at once; a cut applies after its notice, so nobody who is on air finds
-less than was agreed; a smaller share is a cut as a lower rate is. The terms of a sale are those in force when its
-units were reserved.
+less than was agreed; a smaller share and longer hold days are cuts as a lower rate is. Terms that only soften a cut
+which is still to come apply from that cut's day on. The terms of a sale are those in force when its units were
+reserved.
 """
 
 from collections.abc import Sequence
@@ -40,8 +41,8 @@ class Terms:
 
 
 def is_cut(old: Terms, new: Terms, host_ids: Sequence[HostId]) -> bool:
-    """Tell whether somebody would get less of the price, whichever of the hosts makes the sale."""
-    return any(
+    """Tell whether somebody would get less of the price or get it later, whichever of the hosts makes the sale."""
+    return new.hold_days > old.hold_days or any(
         new.rate_bps * _share_of(share.payee_id, new, host_id) < old.rate_bps * share.share_bps
         for host_id in host_ids
         for share in old.shares_for(host_id)

@@ -9,10 +9,17 @@ from typing import Any
 from application import commands as c
 from application.desk import Desk
 from application.shop import commissions, listings, orders, streams
+from domain.ids import STREAM, kind_of
 from domain.refusal import Refusal
 
+
+def _tell(desk: Desk, command: c.Tell) -> None:
+    tell = streams.tell if kind_of(command.target) == STREAM else Desk.tell
+    tell(desk, command.target, command.command)
+
+
 HANDLERS: Mapping[type, Callable[[Desk, Any], object]] = {
-    c.Tell: lambda desk, command: desk.tell(command.target, command.command),
+    c.Tell: _tell,
     c.StartStream: streams.start,
     c.EndStream: streams.end,
     c.PinListing: streams.pin,

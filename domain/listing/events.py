@@ -112,7 +112,7 @@ class WindowExtended:
 
 @frozen
 class WindowClosed:
-    """The window is closed: ``deadline``, ``host`` or ``stream_ended``."""
+    """The window is closed: ``deadline``, ``host`` or ``stream_ended``, also by a show that was called off."""
 
     number: int
     closed_at: datetime

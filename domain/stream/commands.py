@@ -40,7 +40,7 @@ class PublishTeaser:
 
 @frozen
 class AgreeTerms:
-    """Change what the host earns from now on, or after the notice."""
+    """Change what the host earns: from now on, or as soon as nobody gets less, after the notice at the latest."""
 
     terms: Terms
     now: datetime
@@ -56,7 +56,7 @@ class JoinCoHost:
 
 @frozen
 class LeaveCoHost:
-    """A co-host leaves; the host never does."""
+    """A co-host leaves, also after the end, so that the show may come back without; the host never does."""
 
     host_id: HostId
 

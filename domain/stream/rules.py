@@ -90,7 +90,7 @@ def decide(state: Stream, command: Command) -> list[Event]:
             return [] if text in state.teasers else [TeaserPublished(text)]
         case Status.SCHEDULED | Status.LIVE | Status.INTERRUPTED, JoinCoHost(host_id):
             return [] if host_id in (state.host_id, *state.co_hosts) else [CoHostJoined(host_id)]
-        case Status.SCHEDULED | Status.LIVE | Status.INTERRUPTED, LeaveCoHost(host_id):
+        case _, LeaveCoHost(host_id):
             return _leave(state, host_id)
         case Status.SCHEDULED | Status.LIVE | Status.INTERRUPTED, PinListing(listing_id):
             return _pin(state, listing_id)
@@ -137,17 +137,25 @@ def _agreed(version: int, effective_at: datetime, terms: Terms) -> TermsAgreed:
 
 
 def _agree(state: Stream, command: AgreeTerms) -> list[Event]:
-    """A raise at once, a cut after its notice, and never before what was agreed earlier."""
+    """A raise counts at once, a cut after its notice; what only softens a cut to come counts from its day on."""
     require_valid(command.terms)
     if command.notice_days < 0:
         raise Invalid("notice_days", "must not be negative")
     newest = state.agreed[-1]
     if command.terms == newest.terms:
         return []
-    current = in_force(state.agreed, command.now).terms
-    cut = is_cut(current, command.terms, (state.host_id, *state.co_hosts))
-    effective_at = command.now + timedelta(days=command.notice_days) if cut else command.now
-    return [_agreed(newest.version + 1, effective_at, command.terms)]
+    return [_agreed(newest.version + 1, _effective_at(state, command), command.terms)]
+
+
+def _effective_at(state: Stream, command: AgreeTerms) -> datetime:
+    """Go back from the end of the notice, change by change, for as long as nobody would get less than without."""
+    effective_at = command.now + timedelta(days=command.notice_days)
+    to_come = [each.effective_at for each in state.agreed if command.now < each.effective_at < effective_at]
+    for instant in sorted([command.now, *to_come], reverse=True):
+        if is_cut(in_force(state.agreed, instant).terms, command.terms, (state.host_id, *state.co_hosts)):
+            break
+        effective_at = instant
+    return effective_at
 
 
 def _leave(state: Stream, host_id: HostId) -> list[Event]:
@@ -173,16 +181,20 @@ def _start_segment(state: Stream, command: StartSegment) -> list[Event]:
 
 
 def _resume(state: Stream, now: datetime) -> list[Event]:
-    if state.interrupted_until is not None and now >= state.interrupted_until:
-        return [StreamEnded(EndReason.TIMEOUT, state.interrupted_until)]
-    return [StreamResumed(now)]
+    return _time_out(state, now) or [StreamResumed(now)]
 
 
 def _end(state: Stream, reason: EndReason, now: datetime) -> list[Event]:
-    """A time-out is judged here too: a timer that comes after the picture is back ends nothing."""
-    if reason is EndReason.TIMEOUT and (state.interrupted_until is None or now < state.interrupted_until):
+    if over := _time_out(state, now):
+        return over
+    return [] if reason is EndReason.TIMEOUT else [StreamEnded(reason, now)]
+
+
+def _time_out(state: Stream, now: datetime) -> list[Event]:
+    """The limit is when the show ended, whoever finds out; before it, or with the picture back, nothing has ended."""
+    if state.interrupted_until is None or now < state.interrupted_until:
         return []
-    return [StreamEnded(reason, now)]
+    return [StreamEnded(EndReason.TIMEOUT, state.interrupted_until)]
 
 
 def _restart(state: Stream, now: datetime) -> list[Event]:

@@ -66,6 +66,12 @@ class Stream:
         waiting = self.interrupted_until is not None and now < self.interrupted_until
         return self.status is Status.LIVE or (self.status is Status.INTERRUPTED and waiting)
 
+    @property
+    def presenters(self) -> tuple[HostId, ...]:
+        """Who may be in no other show meanwhile: while the show runs, the host and whoever is on air."""
+        running = self.status in (Status.LIVE, Status.INTERRUPTED)
+        return tuple(dict.fromkeys((self.host_id, self.on_air))) if running else ()
+
     def terms_at(self, instant: datetime) -> AgreedTerms:
         """Return the terms of a sale whose units are reserved at an instant."""
         return in_force(self.agreed, instant)

@@ -101,3 +101,16 @@ async def test_nothing_is_offered_in_a_show_that_is_over(shop: Shopfront) -> Non
     listing = {"sku": "A", "title": "A", "price": eur(100)}
     problem(await shop.post(f"/v1/streams/{stream_id}/listings", listing), 409, "not_allowed_now")
     problem(await shop.post("/v1/streams/stream-unknown/listings", listing), 404, "not_found")
+
+
+async def test_no_window_opens_in_a_show_that_is_over(shop: Shopfront) -> None:
+    """Ended or called off; when it comes back, windows open again."""
+    ended, called_off = await shop.go_live(), await shop.schedule()
+    listings = [await shop.offer(stream_id, opens_at=None) for stream_id in (ended, called_off)]
+    await shop.must(f"/v1/streams/{ended}/end")
+    await shop.must(f"/v1/streams/{called_off}/cancel")
+    for listing_id, status in zip(listings, ("ended", "cancelled"), strict=True):
+        refused = problem(await shop.post(f"/v1/listings/{listing_id}/open", {}), 409, "not_allowed_now")
+        assert (refused["action"], refused["current_status"]) == ("open_window", status)
+    await shop.must(f"/v1/streams/{ended}/restart")
+    assert (await shop.must(f"/v1/listings/{listings[0]}/open"))["status"] == "open"

@@ -100,6 +100,18 @@ async def test_sales_belong_to_who_is_on_air(shop: Shopfront) -> None:
     problem(await shop.post(f"{path}/co-hosts/a%20b/leave"), 404, "not_found")
 
 
+async def test_a_co_host_is_on_air_in_one_show_at_a_time(shop: Shopfront) -> None:
+    """The second show waits until the first hands over to somebody else."""
+    first, second = await shop.go_live(), await shop.go_live(host_id="host-2")
+    for stream_id in (first, second):
+        await shop.must(f"/v1/streams/{stream_id}/co-hosts", {"host_id": "host-3"})
+    await shop.must(f"/v1/streams/{first}/segment", {"host_id": "host-3"})
+    there = f"/v1/streams/{second}/segment"
+    problem(await shop.post(there, {"host_id": "host-3"}), 409, "host_is_live_elsewhere")
+    await shop.must(f"/v1/streams/{first}/segment", {"host_id": "host-1"})
+    assert (await shop.must(there, {"host_id": "host-3"}))["on_air"] == "host-3"
+
+
 async def test_the_audience_and_teasers_are_noted(shop: Shopfront) -> None:
     """What is sampled and what is told can be read from the show."""
     stream_id = await shop.go_live()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,13 +11,18 @@ from application import commands as c
 from application.payments import Cashier
 from application.ports import Payment, ProviderError
 from application.reactions import MONEY, SHOP
-from application.reactor import Reactor
+from application.reactor import Reactor, Timekeeper
 from domain.commission.facts import CommissionLocked
+from domain.listing.commands import CreateListing
 from domain.listing.events import WindowClosed
 from domain.order.commands import CloseReturnWindow
+from domain.stream.commands import CancelStream, ScheduleStream
 from domain.stream.events import EndReason
-from projections.agenda import LaggingError
-from tests.rehearsal import LISTING, STREAM, Rehearsal
+from domain.terms import Terms
+from projections.agenda import Agenda, LaggingError
+from projections.follow import Follower
+from projections.memory import MemoryStore
+from tests.rehearsal import BRAND, HOST, LISTING, STREAM, Rehearsal
 
 
 def reactor(shop: Rehearsal) -> Reactor:
@@ -125,6 +130,28 @@ async def test_read_models_that_are_behind_are_waited_for() -> None:
         await reactions.catch_up(records)
         assert reactions.parked == 0
         assert any(isinstance(event, WindowClosed) for event in await shop.events(LISTING))
+
+
+async def test_windows_that_were_planned_never_open_in_a_show_that_was_called_off() -> None:
+    """They are closed when the show is, so that no countdown runs to a sale that will not be."""
+    async with Rehearsal().open() as shop:
+        now = shop.till.now()
+        show = ScheduleStream("A show", HOST, BRAND, now, "EUR", Terms(1000, 14), now)
+        await shop.do(c.Tell(STREAM, show, new=True))
+        product = CreateListing(STREAM, "sku-1", "A product", "EUR", 1999, 5, 300)
+        await shop.do(c.CreateListing(LISTING, product, c.Period(now + timedelta(minutes=5), None, 60)))
+        await shop.do(c.Tell(STREAM, CancelStream()))
+        store = MemoryStore()
+        follower, reactions = Follower(shop.journal, shop.wire, store), reactor(shop)
+        reactions.agenda = Agenda(store, follower.wait_for)
+        await follower.catch_up()
+        await reactions.catch_up(await shop.records())
+        await follower.catch_up()
+        shop.clock.advance(300)
+        nobody: Any = None
+        assert await Timekeeper(shop.till, reactions.agenda, nobody).tick() == 0
+        assert (await shop.events(LISTING))[-1] == WindowClosed(1, now, "stream_ended")
+        assert (await shop.state(LISTING)).status(shop.till.now()) == "closed"
 
 
 class Bookmark:

@@ -24,7 +24,9 @@ from domain.listing.events import UnitsReserved
 from domain.order.commands import IssueRefund
 from domain.order.events import OrderPlaced, OrderRefused
 from domain.record import UnreadableError
+from domain.refusal import NotAllowedNow
 from domain.stream.commands import PublishTeaser
+from domain.stream.events import EndReason
 from tests.rehearsal import LISTING, STREAM, Rehearsal
 
 
@@ -211,6 +213,24 @@ async def test_a_refusal_rests_on_what_is_so_now() -> None:
         assert unknown.refusal is not None
         await one.go_live()
         assert (await two.ask(c.Tell(STREAM, PublishTeaser("soon")))).refusal is None
+
+
+async def test_no_window_opens_in_a_show_that_another_till_has_ended() -> None:
+    """What is opened rests on the show as well: a till that remembers it live finds out in the append."""
+    async with (
+        Rehearsal(name="till-1").open() as one,
+        Rehearsal(journal=one.journal, clock=one.clock, name="till-2").open() as two,
+    ):
+        await one.go_live()
+        await one.offer(1)
+        await two.do(c.CloseWindow(LISTING))
+        await two.do(c.OpenWindow(LISTING))
+        await two.do(c.CloseWindow(LISTING))
+        await one.do(c.EndStream(STREAM, EndReason.HOST))
+        length = await one.journal.head()
+        refusal = (await two.ask(c.OpenWindow(LISTING))).refusal
+        assert isinstance(refusal, NotAllowedNow)
+        assert (refusal.status, await one.journal.head()) == ("ended", length)
 
 
 async def test_sold_out_is_judged_on_the_listing_of_now() -> None:

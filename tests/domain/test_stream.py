@@ -164,6 +164,15 @@ def test_at_the_limit_the_show_is_over() -> None:
     )
 
 
+def test_the_limit_is_when_the_show_ended_whoever_finds_out() -> None:
+    """A timer that was held up, a host who comes back or one who gives up much later: all write down the same end."""
+    ended = s.StreamEnded(EndReason.TIMEOUT, at(600 + HALF_HOUR))
+    much_later = at(600 + HALF_HOUR + 240)
+    for reason in EndReason:
+        given(STREAM, *interrupted_show()).when(sc.EndStream(reason, much_later)).then(ended)
+    given(STREAM, *interrupted_show()).when(sc.ResumeStream(much_later)).then(ended)
+
+
 def test_a_timer_that_comes_early_or_after_the_picture_is_back_ends_nothing() -> None:
     """The recorded limit decides, not the timer."""
     timer = sc.EndStream(EndReason.TIMEOUT, at(600 + HALF_HOUR - 1))
@@ -190,6 +199,17 @@ def test_a_show_may_come_back_for_two_hours() -> None:
         {"status": Status.LIVE, "ended_at": None}
     )
     given(STREAM, *ended_show()).when(sc.RestartStream(at(3600 + TWO_HOURS))).refused(NotAllowedNow, status="ended")
+
+
+def test_whoever_presents_a_show_is_taken_while_it_runs() -> None:
+    """From the start on, also while the picture is away, and not a moment longer."""
+    joined: list[s.Event] = [*live_show(), s.CoHostJoined("host-2")]
+    for running in (live_show(), interrupted_show(), joined):
+        assert STREAM.fold(running).presenters == ("host-1",)
+    handed_over = [*joined, s.SegmentStarted("host-2", None, at(300))]
+    assert STREAM.fold(handed_over).presenters == ("host-1", "host-2")
+    for quiet in ([], scheduled_show(), ended_show(), [*scheduled_show(), s.StreamCancelled()]):
+        assert STREAM.fold(quiet).presenters == ()
 
 
 def test_an_ended_show_cannot_be_started_again() -> None:
@@ -224,6 +244,15 @@ def test_a_co_host_who_leaves_hands_over_to_the_host() -> None:
     """There is always somebody on air, or sales would be nobody's."""
     on_air = [*live_show(), s.CoHostJoined("host-2"), s.SegmentStarted("host-2", None, at(300))]
     given(STREAM, *on_air).when(sc.LeaveCoHost("host-2")).then(s.CoHostLeft("host-2")).leaves({"on_air": "host-1"})
+
+
+def test_a_co_host_may_leave_after_the_end() -> None:
+    """A show that comes back comes back with whoever was on air; who is gone by then must not keep it from that."""
+    on_air = [*live_show(), s.CoHostJoined("host-2"), s.SegmentStarted("host-2", None, at(300))]
+    ended = [*on_air, s.StreamEnded(EndReason.HOST, at(3600))]
+    given(STREAM, *ended).when(sc.LeaveCoHost("host-2")).then(s.CoHostLeft("host-2")).leaves({"on_air": "host-1"})
+    given(STREAM, *ended, s.CoHostLeft("host-2")).when(sc.LeaveCoHost("host-2")).changes_nothing()
+    given(STREAM, *scheduled_show(), s.StreamCancelled()).when(sc.LeaveCoHost("host-2")).refused(NotAllowedNow)
 
 
 def test_joining_and_leaving_are_done_once_and_the_host_stays() -> None:
@@ -285,6 +314,55 @@ def test_a_better_offer_overtakes_a_cut_that_was_announced() -> None:
     taken_back = given(STREAM, *live_show(), announced).when(sc.AgreeTerms(ten_percent(), days(1)))
     taken_back.then(terms_agreed(terms_version=3, effective_at=days(1), rate_bps=1000))
     taken_back.gives(lambda show: _rate(show, 8 * 86_400), 1000)
+
+
+def test_a_cut_that_is_softened_counts_from_the_day_of_the_harder_one() -> None:
+    """Less than what holds now, more than what was to come: on the day of that cut nobody loses by it."""
+    announced = terms_agreed(terms_version=2, effective_at=days(7), rate_bps=500)
+    softened = given(STREAM, *live_show(), announced).when(sc.AgreeTerms(ten_percent(rate_bps=700), days(6)))
+    softened.then(terms_agreed(terms_version=3, effective_at=days(7), rate_bps=700))
+    softened.gives(lambda show: _rate(show, 7 * 86_400 - 1), 1000)
+    softened.gives(lambda show: _rate(show, 7 * 86_400), 700)
+
+
+def test_a_cut_that_is_hardened_waits_for_its_own_notice() -> None:
+    """What was announced comes first, and as announced."""
+    announced = terms_agreed(terms_version=2, effective_at=days(7), rate_bps=500)
+    hardened = given(STREAM, *live_show(), announced).when(sc.AgreeTerms(ten_percent(rate_bps=300), days(6)))
+    hardened.then(terms_agreed(terms_version=3, effective_at=days(13), rate_bps=300))
+    hardened.gives(lambda show: _rate(show, 7 * 86_400), 500)
+
+
+def test_of_two_cuts_to_come_a_softer_one_takes_the_place_of_those_it_raises() -> None:
+    """Four percent come when three would have, not when five do."""
+    to_come = [
+        terms_agreed(terms_version=2, effective_at=days(7), rate_bps=500),
+        terms_agreed(terms_version=3, effective_at=days(8), rate_bps=300),
+    ]
+    given(STREAM, *live_show(), *to_come).when(sc.AgreeTerms(ten_percent(rate_bps=400), days(2))).then(
+        terms_agreed(terms_version=4, effective_at=days(8), rate_bps=400)
+    )
+
+
+def test_a_raise_to_come_is_not_taken_away_without_notice() -> None:
+    """What holds now is raised at once only if nobody gets less by it later, within the notice."""
+    to_come = [
+        terms_agreed(terms_version=2, effective_at=days(1), rate_bps=500),
+        terms_agreed(terms_version=3, effective_at=days(8), rate_bps=700),
+    ]
+    given(STREAM, *live_show(), *to_come).when(sc.AgreeTerms(ten_percent(rate_bps=600), days(2))).then(
+        terms_agreed(terms_version=4, effective_at=days(9), rate_bps=600)
+    )
+
+
+def test_longer_hold_days_are_a_cut_and_shorter_ones_are_not() -> None:
+    """Whoever is paid ten years later has been promised something else."""
+    given(STREAM, *live_show()).when(sc.AgreeTerms(ten_percent(rate_bps=1500, hold_days=3650), at(60))).then(
+        terms_agreed(terms_version=2, effective_at=at(60) + timedelta(days=7), rate_bps=1500, hold_days=3650)
+    )
+    given(STREAM, *live_show()).when(sc.AgreeTerms(ten_percent(hold_days=7), at(60))).then(
+        terms_agreed(terms_version=2, effective_at=at(60), hold_days=7)
+    )
 
 
 def test_the_same_terms_again_are_no_news() -> None:

@@ -1,6 +1,6 @@
 """Random evenings of a show: somebody is always on air, and nobody gets less than was agreed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -113,19 +113,23 @@ class StreamWalk(RuleBasedStateMachine):
 
     @rule(agreed=terms, notice_days=st.integers(1, 14))
     def agree(self, agreed: Terms, notice_days: int) -> None:
-        """Whatever is agreed, nobody who sells at this instant gets less than a moment before."""
-        before = self._promised()
+        """Whatever is agreed, until its notice is over nobody gets less, or gets it later, than was agreed before."""
+        noticed = self.now + timedelta(days=notice_days)
+        changes = [each.effective_at for each in self.state.agreed if self.now < each.effective_at < noticed]
+        before = {instant: self._promised(instant) for instant in (self.now, *changes)}
         self.show.tell(sc.AgreeTerms(agreed, self.now, notice_days))
-        after = self._promised()
-        assert all(after.get(who, 0) >= promised for who, promised in before.items())
+        for instant, (hold_days, earned) in before.items():
+            holds_now, earns_now = self._promised(instant)
+            assert holds_now <= hold_days
+            assert all(earns_now.get(who, 0) >= promised for who, promised in earned.items())
 
-    def _promised(self) -> dict[tuple[str, str], int]:
-        """Return what each payee gets of a sale at this instant, by who makes it."""
-        current = self.state.terms_at(self.now).terms
-        return {
-            (host_id, share.payee_id): current.rate_bps * share.share_bps
+    def _promised(self, instant: datetime) -> tuple[int, dict[tuple[str, str], int]]:
+        """Return the hold days of a sale at an instant, and what each payee gets of it, by who makes it."""
+        terms_then = self.state.terms_at(instant).terms
+        return terms_then.hold_days, {
+            (host_id, share.payee_id): terms_then.rate_bps * share.share_bps
             for host_id in (self.state.host_id, *self.state.co_hosts)
-            for share in current.shares_for(host_id)
+            for share in terms_then.shares_for(host_id)
         }
 
     @invariant()
