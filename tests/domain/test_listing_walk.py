@@ -201,16 +201,16 @@ class ListingWalk(RuleBasedStateMachine):
                 assert event.order_ids
                 assert event.quantity == -delta - available
 
-    @backstage
     @precondition(lambda self: self.state.units.committed)
-    @rule(pick=picks, quantity=quantities, over=st.booleans())
-    def lose_what_is_sold_and_call_it_off(self, pick: int, quantity: int, over: bool) -> None:
-        """A cut below what was sold, and one of those who miss out gives up."""
-        self.count(delta=-self.state.units.available - quantity, force=True)
+    @rule(pick=picks, over=st.booleans())
+    def lose_everything_and_call_one_off(self, pick: int, over: bool) -> None:
+        """Nothing of what was promised exists, and one of those who miss out gives up."""
+        units = self.state.units
+        self.count(delta=-units.available - units.reserved - units.committed + self.state.short, force=True)
         unsent = [(name, sale) for name, sale in self.state.book.sales.items() if sale.quantity and not sale.shipped]
         name, sale = unsent[pick % len(unsent)]
-        back = min(sale.quantity, quantity)
-        self.listing.tell(lc.ReturnUnits(name, f"off-{pick}", back, Disposition.RESTOCK, over), named=True)
+        back = lc.ReturnUnits(name, f"off-{pick}", sale.quantity, Disposition.RESTOCK, over)
+        self.listing.tell(back, named=True)
 
     def _reference(self) -> str:
         self.references += 1
