@@ -227,10 +227,10 @@ class ShopRules:
             self._sold_out(record, event)
 
     def _sold_out(self, record: Record, event: o.OrderRefused) -> None:
-        """Count what was there as the shop does: holds whose deadline had come are for sale again."""
+        """Count what was there as the shop does: holds whose deadline had come fill an oversell, then are for sale."""
         listing_id = event.facts["listing_id"]
         _, listing = self._resident.get(listing_id) or (0, self._attic.listing(marked=False))
-        available = listing.units.available + units_due(listing, event.ingress_at)
+        available = listing.units.available + max(0, units_due(listing, event.ingress_at) - listing.short)
         asked = sum(self._asked(each, listing_id) for each in event.asked)
         if asked <= available or event.facts["available"] > available:
             found = f"{asked} of {listing_id} were asked for, {available} were there"

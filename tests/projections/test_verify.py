@@ -12,6 +12,7 @@ from adapters.wire import JsonWire
 from application import commands
 from domain.commission import facts as c
 from domain.listing import events as li
+from domain.listing.commands import AdjustStock
 from domain.order import events as o
 from domain.order.commands import IssueRefund
 from domain.record import Record
@@ -117,6 +118,21 @@ async def test_states_that_were_dropped_are_folded_anew() -> None:
 async def test_an_empty_journal_holds() -> None:
     """There is nothing to be wrong."""
     assert (await certificate([])).holds
+
+
+async def test_what_comes_free_fills_an_oversell_before_anybody_may_buy_it() -> None:
+    """Two units are held beyond their time, one of them is missing: who asks for both is rightly turned away."""
+    shop = Rehearsal()
+    async with shop.open():
+        await shop.go_live()
+        await shop.offer(2, hold_seconds=60)
+        await shop.order("order-1", 2)
+        await shop.do(commands.Tell(LISTING, AdjustStock(-1, "count", "count-1", shop.till.now(), force=True)))
+        shop.clock.advance(61)
+        refused = (await shop.order("order-2", 2, buyer="buyer-2")).refusal
+    assert refused is not None
+    assert refused.facts == {"listing_id": LISTING, "available": 1}
+    assert (await certificate(await shop.records())).breach is None
 
 
 async def test_a_read_model_behind_the_journal_is_compared_where_it_stands() -> None:
