@@ -183,6 +183,13 @@ def rewrite(records: list[Record], place: int, **changes: Any) -> int:
     return records[place].position
 
 
+def replace(records: list[Record], place: int, event: Any) -> int:
+    """Put another event in a record's place; return its position."""
+    topic, state = WIRE.encode(event)
+    records[place] = evolve(records[place], topic=topic, state=state)
+    return records[place].position
+
+
 def envelope(records: list[Record], place: int, /, **changes: Any) -> int:
     """Change the envelope of a whole command; return the position of its first record."""
     metadata = evolve(WIRE.decode_metadata(records[place].metadata), **changes)
@@ -282,6 +289,35 @@ def _stock_out_of_nowhere(records: list[Record]) -> int:
     return next(r.position for r in records if isinstance(read(r), li.UnitsReserved) and read(r).order_id == "order-2")
 
 
+def _ordered_and_not_reserved(records: list[Record]) -> int:
+    place = first(records, o.OrderPlaced)
+    line = evolve(read(records[place]).lines[0], quantity=5)
+    return rewrite(records, place, lines=(line,))
+
+
+def _reserved_for_another(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsReserved), order_id="order-9")
+    return first(records, o.OrderPlaced) + 1
+
+
+def _reserved_at_another_price(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsReserved), amount_minor=1)
+    return first(records, o.OrderPlaced) + 1
+
+
+def _reserved_and_not_ordered(records: list[Record]) -> int:
+    return replace(records, first(records, o.OrderPlaced), o.PaymentFailed("pay-1", "declined"))
+
+
+def _sold_less_than_was_paid(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsCommitted), quantity=1)
+    return first(records, o.PaymentCaptured) + 1
+
+
+def _sold_and_not_paid(records: list[Record]) -> int:
+    return replace(records, first(records, o.PaymentCaptured), o.PaymentFailed("pay-1", "declined"))
+
+
 def _turned_away_for_nothing(records: list[Record]) -> int:
     place = first(records, o.OrderRefused)
     rewrite(records, first(records, li.StockAllotted), quantity=4)
@@ -332,6 +368,10 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
     "causation": [_reacts_to_the_future],
     "arrival": [_jumped_the_queue],
     "units": [_oversold, _stock_out_of_nowhere],
+    "lines": [
+        *(_ordered_and_not_reserved, _reserved_for_another, _reserved_at_another_price, _reserved_and_not_ordered),
+        *(_sold_less_than_was_paid, _sold_and_not_paid),
+    ],
     "sold_out": [_turned_away_for_nothing, _said_more_was_left],
     "captured": [_captured_too_much],
     "refunds": [_refunded_too_much, _refund_that_does_not_add_up, _refund_of_nothing],
