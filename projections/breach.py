@@ -29,7 +29,7 @@ RULES = {
     "command": "a command's records stand together under one envelope, and its id is used once",
     "causation": "what is reacted to lies before the reaction",
     "arrival": "orders for one listing stand in the order in which they reached their till",
-    "units": "every unit is in one bucket and no bucket is negative, so nothing is sold twice",
+    "units": "every unit is in one bucket, no bucket is negative, and no more is missing than is promised",
     "lines": "what is ordered is reserved and what is paid is sold by the same command, line by line, and nothing else",
     "sold_out": "who was told that it is sold out had asked for more than there was",
     "captured": "what was captured is what was due, line by line",

@@ -104,10 +104,13 @@ class ShopRules:
         self._passing: OrderedDict[str, _Entry] = OrderedDict()
         self._routes: dict[str, _Route] = {}
         self._shares: dict[tuple[str, str], list[int]] = {}
+        self._short: set[str] = set()
+        """Listings that lack promised units and that the current command touches."""
         self._lines = LineRules()
         self._checks: dict[type, _Check] = {
             li.UnitsReserved: self._lines.reserved,
             li.UnitsCommitted: self._lines.sold,
+            li.OversellCovered: self._covered,
             o.OrderPlaced: self._placed,
             o.OrderRefused: self._refused,
             o.PaymentCaptured: self._captured,
@@ -167,12 +170,15 @@ class ShopRules:
             check(record, metadata, event, state)
         if record.version == 1:
             self.counts[route.kind] += 1
-        if (self._lines.left or self._shares) and self._envelopes.between_commands:
+        if (self._lines.left or self._short or self._shares) and self._envelopes.between_commands:
             self._end(record)
 
     def _end(self, record: Record) -> None:
         """Check what need only be true at the end of a command."""
         self._lines.end(record)
+        for listing_id in self._short:
+            self._promised(record, listing_id)
+        self._short.clear()
         if self._shares:
             (order_id, line_id), _ = self._shares.popitem()
             raise BreachError(record.position, "commission", f"shares of line {line_id} of {order_id} are missing")
@@ -225,6 +231,19 @@ class ShopRules:
         enough = available >= 0 <= reserved and committed >= 0 <= shipped and unavailable >= 0 <= returned
         if whole != units.allotted or not enough:
             raise BreachError(record.position, "units", f"{record.history_id} has {units}")
+        if listing.short:
+            self._short.add(record.history_id)
+
+    def _covered(self, record: Record, _: Metadata, event: li.OversellCovered, __: Listing) -> None:
+        if event.quantity <= 0:
+            raise BreachError(record.position, "units", f"{event.quantity} units cover what {record.history_id} lacks")
+
+    def _promised(self, record: Record, listing_id: str) -> None:
+        """Only promised units can be missing. What comes free covers them by the end of its command."""
+        _, listing = self._resident[listing_id]
+        promised = listing.units.reserved + listing.units.committed
+        if not 0 <= listing.short <= promised:
+            raise BreachError(record.position, "units", f"{listing_id} lacks {listing.short} of {promised} units")
 
     def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, _: Order) -> None:
         self._lines.ordered(record, event)

@@ -289,6 +289,14 @@ def _stock_out_of_nowhere(records: list[Record]) -> int:
     return next(r.position for r in records if isinstance(read(r), li.UnitsReserved) and read(r).order_id == "order-2")
 
 
+def _covers_nothing(records: list[Record]) -> int:
+    return replace(records, first(records, li.ListingSoldOut), li.OversellCovered(0))
+
+
+def _short_of_more_than_was_promised(records: list[Record]) -> int:
+    return replace(records, first(records, li.ListingSoldOut), li.OversellDeclared(4, (), "count-1")) + 1
+
+
 def _ordered_and_not_reserved(records: list[Record]) -> int:
     place = first(records, o.OrderPlaced)
     line = evolve(read(records[place]).lines[0], quantity=5)
@@ -367,7 +375,7 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
     "command": [_half_a_command, _end_cut_off, _another_command, _command_twice],
     "causation": [_reacts_to_the_future],
     "arrival": [_jumped_the_queue],
-    "units": [_oversold, _stock_out_of_nowhere],
+    "units": [_oversold, _stock_out_of_nowhere, _covers_nothing, _short_of_more_than_was_promised],
     "lines": [
         *(_ordered_and_not_reserved, _reserved_for_another, _reserved_at_another_price, _reserved_and_not_ordered),
         *(_sold_less_than_was_paid, _sold_and_not_paid),
