@@ -16,6 +16,7 @@ from domain.commission.rules import Commission, due
 from domain.decider import Decider
 from domain.ids import kind_of
 from domain.listing import LISTING
+from domain.listing import events as li
 from domain.listing.state import Listing
 from domain.order import ORDER
 from domain.order import events as o
@@ -27,6 +28,7 @@ from domain.values import frozen
 from projections.attic import Attic, units_due
 from projections.breach import BreachError
 from projections.envelopes import EnvelopeRules
+from projections.line_rules import LineRules
 from projections.once import Once
 from projections.store import Wire
 
@@ -102,7 +104,13 @@ class ShopRules:
         self._passing: OrderedDict[str, _Entry] = OrderedDict()
         self._routes: dict[str, _Route] = {}
         self._shares: dict[tuple[str, str], list[int]] = {}
+        self._short: set[str] = set()
+        """Listings that lack promised units and that the current command touches."""
+        self._lines = LineRules()
         self._checks: dict[type, _Check] = {
+            li.UnitsReserved: self._lines.reserved,
+            li.UnitsCommitted: self._lines.sold,
+            li.OversellCovered: self._covered,
             o.OrderPlaced: self._placed,
             o.OrderRefused: self._refused,
             o.PaymentCaptured: self._captured,
@@ -162,7 +170,16 @@ class ShopRules:
             check(record, metadata, event, state)
         if record.version == 1:
             self.counts[route.kind] += 1
-        if self._shares and self._envelopes.between_commands:
+        if (self._lines.left or self._short or self._shares) and self._envelopes.between_commands:
+            self._end(record)
+
+    def _end(self, record: Record) -> None:
+        """Check what need only be true at the end of a command."""
+        self._lines.end(record)
+        for listing_id in self._short:
+            self._promised(record, listing_id)
+        self._short.clear()
+        if self._shares:
             (order_id, line_id), _ = self._shares.popitem()
             raise BreachError(record.position, "commission", f"shares of line {line_id} of {order_id} are missing")
 
@@ -214,8 +231,22 @@ class ShopRules:
         enough = available >= 0 <= reserved and committed >= 0 <= shipped and unavailable >= 0 <= returned
         if whole != units.allotted or not enough:
             raise BreachError(record.position, "units", f"{record.history_id} has {units}")
+        if listing.short:
+            self._short.add(record.history_id)
+
+    def _covered(self, record: Record, _: Metadata, event: li.OversellCovered, __: Listing) -> None:
+        if event.quantity <= 0:
+            raise BreachError(record.position, "units", f"{event.quantity} units cover what {record.history_id} lacks")
+
+    def _promised(self, record: Record, listing_id: str) -> None:
+        """Only promised units can be missing. What comes free covers them by the end of its command."""
+        _, listing = self._resident[listing_id]
+        promised = listing.units.reserved + listing.units.committed
+        if not 0 <= listing.short <= promised:
+            raise BreachError(record.position, "units", f"{listing_id} lacks {listing.short} of {promised} units")
 
     def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, _: Order) -> None:
+        self._lines.ordered(record, event)
         self._envelopes.arrive(metadata, [each.listing_id for each in event.lines])
         if sum([each.amount_minor for each in event.lines]) != event.total_minor:
             raise BreachError(record.position, "captured", f"the lines of {record.history_id} do not sum to its total")
@@ -227,10 +258,10 @@ class ShopRules:
             self._sold_out(record, event)
 
     def _sold_out(self, record: Record, event: o.OrderRefused) -> None:
-        """Count what was there as the shop does: holds whose deadline had come are for sale again."""
+        """Count what was there as the shop does: holds whose deadline had come fill an oversell, then are for sale."""
         listing_id = event.facts["listing_id"]
         _, listing = self._resident.get(listing_id) or (0, self._attic.listing(marked=False))
-        available = listing.units.available + units_due(listing, event.ingress_at)
+        available = listing.units.available + max(0, units_due(listing, event.ingress_at) - listing.short)
         asked = sum(self._asked(each, listing_id) for each in event.asked)
         if asked <= available or event.facts["available"] > available:
             found = f"{asked} of {listing_id} were asked for, {available} were there"
@@ -244,6 +275,7 @@ class ShopRules:
         return sum(part.quantity * line.quantity for part in look.offer.components if part.listing_id == listing_id)
 
     def _captured(self, record: Record, _: Metadata, event: o.PaymentCaptured, order: Order) -> None:
+        self._lines.paid(record, event, order)
         if sum(facts.captured_minor for facts in order.lines.values()) != event.amount_minor:
             found = f"{event.amount_minor} captured for {record.history_id}, {order.due_minor} were due"
             raise BreachError(record.position, "captured", found)

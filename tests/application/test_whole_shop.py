@@ -27,6 +27,7 @@ from domain.terms import Share
 from projections.agenda import Agenda
 from projections.follow import Follower
 from projections.memory import MemoryStore
+from projections.verify import verify
 from tests.rehearsal import STREAM, Rehearsal
 
 PLAIN, LIMITED, LOOK = "listing-plain", "listing-limited", "listing-look"
@@ -69,8 +70,9 @@ class WholeShop(RuleBasedStateMachine):
         self.reacted = 0
 
     def teardown(self) -> None:
-        """Close the shop."""
+        """Close the shop; whatever was done, its journal holds."""
         if hasattr(self, "runner"):
+            assert self.run(verify(self.shop.journal, self.shop.wire)).breach is None
             self.runner.run(self.stack.aclose())
             self.runner.close()
 

@@ -12,6 +12,7 @@ from adapters.wire import JsonWire
 from application import commands
 from domain.commission import facts as c
 from domain.listing import events as li
+from domain.listing.commands import AdjustStock
 from domain.order import events as o
 from domain.order.commands import IssueRefund
 from domain.record import Record
@@ -119,6 +120,21 @@ async def test_an_empty_journal_holds() -> None:
     assert (await certificate([])).holds
 
 
+async def test_what_comes_free_fills_an_oversell_before_anybody_may_buy_it() -> None:
+    """Two units are held beyond their time, one of them is missing: who asks for both is rightly turned away."""
+    shop = Rehearsal()
+    async with shop.open():
+        await shop.go_live()
+        await shop.offer(2, hold_seconds=60)
+        await shop.order("order-1", 2)
+        await shop.do(commands.Tell(LISTING, AdjustStock(-1, "count", "count-1", shop.till.now(), force=True)))
+        shop.clock.advance(61)
+        refused = (await shop.order("order-2", 2, buyer="buyer-2")).refusal
+    assert refused is not None
+    assert refused.facts == {"listing_id": LISTING, "available": 1}
+    assert (await certificate(await shop.records())).breach is None
+
+
 async def test_a_read_model_behind_the_journal_is_compared_where_it_stands() -> None:
     """A follower that lags is no breach."""
     shop = await evening(2)
@@ -164,6 +180,13 @@ def rewrite(records: list[Record], place: int, **changes: Any) -> int:
     """Change fields of an event; return its position."""
     _, state = WIRE.encode(evolve(read(records[place]), **changes))
     records[place] = evolve(records[place], state=state)
+    return records[place].position
+
+
+def replace(records: list[Record], place: int, event: Any) -> int:
+    """Put another event in a record's place; return its position."""
+    topic, state = WIRE.encode(event)
+    records[place] = evolve(records[place], topic=topic, state=state)
     return records[place].position
 
 
@@ -266,6 +289,43 @@ def _stock_out_of_nowhere(records: list[Record]) -> int:
     return next(r.position for r in records if isinstance(read(r), li.UnitsReserved) and read(r).order_id == "order-2")
 
 
+def _covers_nothing(records: list[Record]) -> int:
+    return replace(records, first(records, li.ListingSoldOut), li.OversellCovered(0))
+
+
+def _short_of_more_than_was_promised(records: list[Record]) -> int:
+    return replace(records, first(records, li.ListingSoldOut), li.OversellDeclared(4, (), "count-1")) + 1
+
+
+def _ordered_and_not_reserved(records: list[Record]) -> int:
+    place = first(records, o.OrderPlaced)
+    line = evolve(read(records[place]).lines[0], quantity=5)
+    return rewrite(records, place, lines=(line,))
+
+
+def _reserved_for_another(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsReserved), order_id="order-9")
+    return first(records, o.OrderPlaced) + 1
+
+
+def _reserved_at_another_price(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsReserved), amount_minor=1)
+    return first(records, o.OrderPlaced) + 1
+
+
+def _reserved_and_not_ordered(records: list[Record]) -> int:
+    return replace(records, first(records, o.OrderPlaced), o.PaymentFailed("pay-1", "declined"))
+
+
+def _sold_less_than_was_paid(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsCommitted), quantity=1)
+    return first(records, o.PaymentCaptured) + 1
+
+
+def _sold_and_not_paid(records: list[Record]) -> int:
+    return replace(records, first(records, o.PaymentCaptured), o.PaymentFailed("pay-1", "declined"))
+
+
 def _turned_away_for_nothing(records: list[Record]) -> int:
     place = first(records, o.OrderRefused)
     rewrite(records, first(records, li.StockAllotted), quantity=4)
@@ -315,7 +375,11 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
     "command": [_half_a_command, _end_cut_off, _another_command, _command_twice],
     "causation": [_reacts_to_the_future],
     "arrival": [_jumped_the_queue],
-    "units": [_oversold, _stock_out_of_nowhere],
+    "units": [_oversold, _stock_out_of_nowhere, _covers_nothing, _short_of_more_than_was_promised],
+    "lines": [
+        *(_ordered_and_not_reserved, _reserved_for_another, _reserved_at_another_price, _reserved_and_not_ordered),
+        *(_sold_less_than_was_paid, _sold_and_not_paid),
+    ],
     "sold_out": [_turned_away_for_nothing, _said_more_was_left],
     "captured": [_captured_too_much],
     "refunds": [_refunded_too_much, _refund_that_does_not_add_up, _refund_of_nothing],

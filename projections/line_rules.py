@@ -1,0 +1,75 @@
+"""Rules between orders and listings: units are reserved for an order and sold to it in the command that says so.
+
+In every command the listings come first and the order after them: what they have moved waits here until its order
+answers for it, line by line. An order whose units nobody moved is found at once, units that no order answers for are
+found when their command ends. Nothing is remembered beyond that.
+"""
+
+from typing import Any, Final
+
+from domain.ids import reservation_id
+from domain.listing.events import UnitsCommitted, UnitsReserved
+from domain.order import events as o
+from domain.order.state import Order
+from domain.record import Metadata, Record
+from projections.breach import BreachError
+
+RESERVED: Final = "reserved"
+SOLD: Final = "sold"
+_Moved = tuple[str, str, str, str, int, int]
+"""``RESERVED`` or ``SOLD``, reservation, order, listing, units, and what they cost together."""
+
+
+class LineRules:
+    """Takes what a command says of units and of orders; ``BreachError`` where they do not agree."""
+
+    def __init__(self) -> None:
+        self.left: list[_Moved] = []
+        """What listings have moved and no order has answered for yet."""
+
+    def reserved(self, record: Record, _: Metadata, event: UnitsReserved, __: Any) -> None:
+        """Note units that a listing holds. Every order comes by here: nothing is called that need not be."""
+        self.left.append((
+            RESERVED, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
+        ))  # fmt: skip
+
+    def sold(self, record: Record, _: Metadata, event: UnitsCommitted, __: Any) -> None:
+        """Note units that a listing has sold."""
+        self.left.append((
+            SOLD, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
+        ))  # fmt: skip
+
+    def ordered(self, record: Record, event: o.OrderPlaced) -> None:
+        """Let a new order answer for what is reserved."""
+        order_id = record.history_id
+        for line in event.lines:
+            reserved = reservation_id(order_id, line.line_id)
+            self._answer(record, (RESERVED, reserved, order_id, line.listing_id, line.quantity, line.amount_minor))
+
+    def paid(self, record: Record, event: o.PaymentCaptured, order: Order) -> None:
+        """Let a paid order answer for what is sold; for a late payment it may have been reserved again."""
+        order_id = record.history_id
+        for line_id, facts in order.lines.items():
+            if facts.kept:
+                reserved = reservation_id(order_id, line_id)
+                line = (reserved, order_id, facts.line.listing_id, facts.kept, facts.captured_minor)
+                self._answer(record, (SOLD, *line))
+                if event.late and (RESERVED, *line) in self.left:
+                    self._answer(record, (RESERVED, *line))
+
+    def _answer(self, record: Record, line: _Moved) -> None:
+        try:
+            self.left.remove(line)
+        except ValueError:
+            raise BreachError(record.position, "lines", f"{_told(line)} are not {line[0]}") from None
+
+    def end(self, record: Record) -> None:
+        """Let nothing be left at the end of a command."""
+        if self.left:
+            moved = self.left[0]
+            raise BreachError(record.position, "lines", f"{_told(moved)} are {moved[0]}, and no order says so")
+
+
+def _told(moved: _Moved) -> str:
+    _, reserved, order_id, listing_id, quantity, amount_minor = moved
+    return f"{quantity} units of {listing_id} at {amount_minor} as {reserved} of {order_id}"

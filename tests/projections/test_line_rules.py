@@ -1,0 +1,110 @@
+"""Between orders and listings: whatever way an order is served, both say so; where one is silent it is found."""
+
+import pytest
+
+from adapters.journal_memory import MemoryJournal
+from application import commands
+from application.ports import Batch, Draft
+from domain.listing import events as li
+from domain.order.commands import FailPayment
+from domain.order.events import PaymentCaptured
+from domain.record import Metadata
+from projections.breach import Breach
+from projections.verify import verify
+from tests.builders import (
+    AIR_TIME,
+    line,
+    live_show,
+    open_listing,
+    order_placed,
+    payment_captured,
+    units_committed,
+    units_reserved,
+)
+from tests.projections.books import WIRE, Told, of
+from tests.rehearsal import LISTING, STREAM, Rehearsal
+
+FIVE = order_placed(line(quantity=5))
+HELD = units_reserved(quantity=5, amount_minor=5 * 1999)
+SOLD = units_committed(quantity=5, amount_minor=5 * 1999)
+PAID = payment_captured(amount_minor=5 * 1999)
+
+
+async def breach_in(*told: list[Told]) -> Breach | None:
+    """Verify a journal of a show, a listing of ten, and what some commands tell."""
+    journal, versions = MemoryJournal(), dict[str, int]()
+    for number, command in enumerate([of("stream-1", *live_show()), of("listing-1", *open_listing(10)), *told], 1):
+        metadata = WIRE.encode_metadata(
+            Metadata("test:test", f"command-{number}", "test", AIR_TIME, "till-1", number, len(command))
+        )
+        drafts: list[Draft] = []
+        expected = {history_id: versions.get(history_id, 0) for history_id, _ in command}
+        for history_id, event in command:
+            versions[history_id] = versions.get(history_id, 0) + 1
+            begins = None if drafts else f"command-{number}"
+            drafts.append(Draft(history_id, versions[history_id], *WIRE.encode(event), metadata, begins))
+        await journal.append(Batch(drafts, expected))
+    return (await verify(journal, WIRE)).breach
+
+
+@pytest.mark.parametrize("paid", [False, True])
+async def test_an_order_that_no_listing_knows_of_is_found(paid: bool) -> None:
+    """Five units are ordered, perhaps paid, and nobody has reserved any."""
+    found = await breach_in(of("order-1", FIVE, *[PAID] * paid))
+    assert found == Breach(9, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1 are not reserved")
+
+
+async def test_a_payment_for_which_no_units_were_given_is_found() -> None:
+    """They are held still when the order is paid."""
+    found = await breach_in([("listing-1", HELD), ("order-1", FIVE)], of("order-1", PAID))
+    assert found == Breach(11, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1 are not sold")
+
+
+async def test_what_another_command_says_comes_too_late() -> None:
+    """Units are reserved by the command that orders them or not at all."""
+    found = await breach_in(of("listing-1", HELD), of("order-1", FIVE))
+    assert found == Breach(
+        9, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1 are reserved, and no order says so"
+    )
+
+
+async def test_a_line_is_reserved_once() -> None:
+    """The order answers for one reservation; the same a second time keeps units from others for nobody."""
+    found = await breach_in([("listing-1", HELD), ("listing-1", HELD), ("order-1", FIVE)])
+    assert found is not None
+    assert (found.rule, found.position) == ("lines", 11)
+
+
+async def test_only_a_late_payment_reserves_again() -> None:
+    """One in time sells what was held; holding it anew as well would keep it from others for ever."""
+    placed = [("listing-1", HELD), ("order-1", FIVE)]
+    again = [("listing-1", HELD), ("listing-1", SOLD)]
+    late = payment_captured(amount_minor=5 * 1999, late=True)
+    released = [("listing-1", li.UnitsReleased("order-1:1", 5, "expired"))]
+    assert await breach_in(placed, released, [*again, ("order-1", late)]) is None
+    found = await breach_in(placed, released, [*again, ("order-1", PAID)])
+    assert found is not None
+    assert found.rule == "lines"
+
+
+async def test_every_honest_way_to_serve_an_order_holds() -> None:
+    """A look of which a part is given up before it is paid, a free order, and payments that come late for either."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(9, price_minor=1000, hold_seconds=60)
+        await shop.offer(9, listing_id="listing-2", price_minor=333, hold_seconds=600)
+        await shop.offer(9, listing_id="listing-free", price_minor=0)
+        await shop.offer(0, listing_id="listing-look", price_minor=999, components=((LISTING, 1), ("listing-2", 3)))
+        await shop.order("order-free", listing_id="listing-free")
+        for order_id in ("order-1", "order-2"):
+            both = (commands.AskLine("listing-look", 1), commands.AskLine("listing-free", 1))
+            await shop.do(commands.PlaceOrder(order_id, STREAM, "buyer-1", both))
+            await shop.do(commands.CancelLine(order_id, "less", "2", 2))
+            await shop.do(commands.Tell(order_id, FailPayment(f"declined-{order_id}", "declined")))
+        await shop.pay("order-1")
+        shop.clock.advance(100)
+        await shop.do(commands.ExpireOrder("order-2"))
+        await shop.pay("order-2")
+        captured = [event.late for event in await shop.events() if isinstance(event, PaymentCaptured)]
+        assert captured == [False, False, True]
+        assert (await verify(shop.journal, shop.wire)).holds
