@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from api.auth import Authenticator
+from api.auth import Authenticator, issue
 from tests.stories.shopfront import SECRET, Client, Server, environment, free_port, livetill, serving
 
 
@@ -152,6 +152,28 @@ async def test_a_stop_finishes_what_is_in_flight_and_sends_viewers_away(
         assert await asyncio.to_thread(shop.process.wait, 9) == 0
     finally:
         shop.stop()
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
+def test_a_second_signal_cuts_off_what_is_in_flight_and_leaves_nothing_behind(
+    tmp_path: Path, signals: Sequence[signal.Signals]
+) -> None:
+    """Whoever is still sending is not waited for; all else is closed in order, and nothing is made a fault of."""
+    with process("serve", "--port", "0", "--data-dir", str(tmp_path)) as shop:
+        assert shop.stderr is not None
+        port = int(shop.stderr.readline().partition("127.0.0.1:")[2].partition(",")[0])
+        with socket.create_connection(("127.0.0.1", port)) as sending:
+            token = issue("admin", "tests", 3600, SECRET)
+            head = ("POST /v1/orders HTTP/1.1", "Host: shop", f"Authorization: Bearer {token}", "Idempotency-Key: k")
+            sending.sendall("\r\n".join([*head, "Transfer-Encoding: chunked", "", "4", "half", ""]).encode())
+            assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+            for number in signals:
+                shop.send_signal(number)
+            assert shop.wait(30) == 0
+        said = shop.stderr.read()
+    assert "The shop is closed." in said
+    assert not [word for word in ("Traceback", "xception", "graceful shutdown exceeded") if word in said], said
+    assert servers_in(tmp_path) == []
 
 
 async def watched(http: httpx.AsyncClient, url: str, seen: asyncio.Event) -> bytes:
