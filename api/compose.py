@@ -67,14 +67,18 @@ __all__ = [
 
 
 @asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[str]:
+async def database(settings: Settings, comes_along: EmbeddedPostgres | None = None) -> AsyncIterator[str]:
     """Have a PostgreSQL with an up-to-date journal, and return its URL; embedded unless one is given."""
     async with AsyncExitStack() as stack:
         url = settings.database_url
         if url is None:
-            url = await stack.enter_async_context(_embedded(EmbeddedPostgres(settings.data_dir / "postgres")))
+            url = await stack.enter_async_context(_embedded(comes_along or _postgres_in(settings)))
         await asyncio.to_thread(_prepare, url)
         yield url
+
+
+def _postgres_in(settings: Settings) -> EmbeddedPostgres:
+    return EmbeddedPostgres(settings.data_dir / "postgres")
 
 
 def _prepare(url: str) -> None:
@@ -207,14 +211,14 @@ async def existing_database(settings: Settings) -> AsyncIterator[str]:
         raise NoJournalError(
             f"there is no journal in {settings.data_dir}: start livetill serve first, or choose another --data-dir"
         )
-    async with _embedded(EmbeddedPostgres(settings.data_dir / "postgres")) as url:
+    async with _embedded(_postgres_in(settings)) as url:
         yield url
     await asyncio.to_thread(EmbeddedNats(settings.data_dir / "nats").sweep)
 
 
 def postgres_programs(settings: Settings) -> Path:
     """Return the directory of ``psql``, ``pg_dump`` and the others that come along."""
-    return EmbeddedPostgres(settings.data_dir / "postgres").bin("psql").parent
+    return _postgres_in(settings).bin("psql").parent
 
 
 def install_journal(url: str) -> tuple[str, ...]:
@@ -245,7 +249,8 @@ def look_at_nats(settings: Settings, database: str = "") -> Inspected | None:
 async def composed(settings: Settings) -> AsyncIterator[Services]:
     """Run a server's services from here until the end of the block."""
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(database(settings))
+        comes_along = _postgres_in(settings)
+        url = await stack.enter_async_context(database(settings, comes_along))
         nats_url = await stack.enter_async_context(_messages(settings))
         postgres, store, wire, clock = PostgresJournal(url), PostgresStore(url), JsonWire(), SystemClock()
         snapshots = PostgresSnapshots(url)
@@ -282,7 +287,7 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         def connected() -> bool:
             return isinstance(announcer, NatsAnnouncer) and announcer.link.connected
 
-        gauges = Gauges(journal, follower, till, (reactions, refunds), relay, connected)
+        gauges = Gauges(journal, follower, till, (reactions, refunds), relay, connected, comes_along.lost)
         jobs: dict[str, Job] = {
             "till": till.run,
             "chapters": chapters.run,

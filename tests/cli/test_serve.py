@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -193,6 +194,25 @@ async def _takes(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+def test_a_data_directory_that_is_removed_is_said_and_nothing_outlives_the_shop(tmp_path: Path) -> None:
+    """The shop is no longer ready; at its end both servers are stopped, and the one line says what is gone."""
+    data_dir = tmp_path / "shop"
+    with process("serve", "--port", "0", "--data-dir", str(data_dir)) as shop:
+        assert shop.stderr is not None
+        url = re.search(r"http://127\.0\.0\.1:[0-9]+", shop.stderr.readline())
+        assert url
+        assert set(servers_in(data_dir)) >= {"postgres", "nats-server"}
+        shutil.rmtree(data_dir)
+        ready = httpx.get(f"{url[0]}/health/ready")
+        assert (ready.status_code, set(ready.json()["problems"])) == (503, {"data_dir"})
+        shop.send_signal(signal.SIGTERM)
+        assert shop.wait(60) == 1
+        said = shop.stderr.read()
+    assert said.splitlines()[-1].startswith(f"livetill: {data_dir / 'postgres'} is gone")
+    assert "Traceback" not in said
+    assert servers_in(data_dir) == []
 
 
 def test_several_hosts_may_be_named(tmp_path: Path, shop_url: str, nats_url: str) -> None:
