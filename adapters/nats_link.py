@@ -15,6 +15,7 @@ from typing import NoReturn
 import nats
 from nats.aio.client import Client
 
+from adapters.link import Link
 from adapters.tasks import ended
 
 log = logging.getLogger(__name__)
@@ -22,32 +23,18 @@ log = logging.getLogger(__name__)
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
-class Link:
-    """Whether NATS is there. Says so once when it is not and once when it is again."""
-
-    connected = False
+class NatsLink(Link):
+    """Whether NATS is there."""
 
     def __init__(self, nats_url: str, *, level: int = logging.WARNING) -> None:
-        """Link to a NATS; ``level`` is that of what is said: of several links in a process one is enough to say it."""
         self.nats_url = nats_url
-        self._place = re.sub("[^/,]*@", "", nats_url)  # A log is no place for a password.
-        self._level = level
-        self._missed = False
-
-    def made(self) -> None:
-        """Note that it is there."""
-        if self._missed:
-            log.log(self._level, "NATS at %s is there again", self._place)
-        self.connected, self._missed = True, False
-
-    def lost(self, reason: str) -> None:
-        """Note that it is not."""
-        if not self._missed:
-            log.log(self._level, "The shop sells without NATS, %s is away: %s", self._place, reason)
-        self.connected, self._missed = False, True
+        place = re.sub("[^/,]*@", "", nats_url)  # A log is no place for a password.
+        super().__init__(
+            f"The shop sells without NATS, {place} is away", f"NATS at {place} is there again", level=level
+        )
 
 
-async def keep_at(link: Link, work: Callable[[Client], Awaitable[None]], name: str) -> NoReturn:
+async def keep_at(link: NatsLink, work: Callable[[Client], Awaitable[None]], name: str) -> NoReturn:
     """Do ``work`` on a connection, for ever: when either ends, whatever the reason, begin again after a pause.
 
     Nothing is raised: the shop sells on without NATS. Pauses grow from 50 ms to a second.
@@ -77,7 +64,7 @@ async def _work(work: Callable[[Client], Awaitable[None]], client: Client) -> No
     await work(client)
 
 
-async def _once(link: Link, work: Callable[[Client], Awaitable[None]], name: str) -> None:
+async def _once(link: NatsLink, work: Callable[[Client], Awaitable[None]], name: str) -> None:
     closed = asyncio.Event()
     client = await _connect(link.nats_url, name, closed)
     link.made()

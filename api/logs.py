@@ -61,6 +61,8 @@ def configure_logs(*, json: bool | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("api").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(_is_fault)
+    # While the database is away every pool says so at every try; that it is away is said once, by whoever leads.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
