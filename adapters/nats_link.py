@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client
@@ -20,7 +21,26 @@ from adapters.tasks import ended
 
 log = logging.getLogger(__name__)
 
+SCHEMES = ("nats", "tls", "ws", "wss")
+"""Those that the client knows. It takes one address; a bare ``host:port`` will do."""
+NO_ADDRESS = "The NATS address is no URL of one server: give one such as nats://host:4222 (or tls://, ws://, wss://)"
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+
+
+class NatsAddressError(Exception):
+    """What was given is no address of a NATS; it is not repeated, for there may be a password in it."""
+
+
+def require_address(nats_url: str) -> None:
+    """Raise ``NatsAddressError`` for what the client would take for the name of a host, or never come to try."""
+    try:
+        place = urlsplit(nats_url if "://" in nats_url else f"nats://{nats_url}")
+        port = place.port
+    except ValueError:
+        raise NatsAddressError(NO_ADDRESS) from None
+    named = "://" in nats_url or port is not None
+    if not named or place.scheme not in SCHEMES or not place.hostname or "," in place.hostname:
+        raise NatsAddressError(NO_ADDRESS)
 
 
 class NatsLink(Link):

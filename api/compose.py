@@ -24,6 +24,7 @@ from adapters.installation import InstallationError, NotAllowedError, check, ins
 from adapters.journal_postgres import PostgresJournal
 from adapters.journal_recent import RecentJournal
 from adapters.leadership import PostgresLeadership
+from adapters.nats_link import NatsAddressError, require_address
 from adapters.payments_sandbox import SandboxProvider
 from adapters.processes import Usage, memory_gb
 from adapters.relay import Relay
@@ -144,7 +145,7 @@ class NoJournalError(Exception):
     """There is no journal to open; one line that says what to do."""
 
 
-TROUBLES = (EmbeddedError, InstallationError, JournalError, StoreError, NoJournalError)
+TROUBLES = (EmbeddedError, InstallationError, JournalError, NatsAddressError, NoJournalError, StoreError)
 """Errors of the outside world whose message is meant for people."""
 
 
@@ -248,6 +249,8 @@ def look_at_nats(settings: Settings, database: str = "") -> Inspected | None:
 @asynccontextmanager
 async def composed(settings: Settings) -> AsyncIterator[Services]:
     """Run a server's services from here until the end of the block."""
+    if settings.nats_url is not None:
+        require_address(settings.nats_url)
     async with AsyncExitStack() as stack:
         comes_along = _postgres_in(settings)
         url = await stack.enter_async_context(database(settings, comes_along))
