@@ -7,7 +7,7 @@ relay. Everything that runs beside the requests is a job with a name; one that e
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -45,14 +45,16 @@ from domain.ids import LISTING
 from domain.values import frozen
 from projections.agenda import Agenda
 from projections.bookmarks import StoreBookmarks, StoreParking
-from projections.catalogue import NAMES
-from projections.follow import Follower
+from projections.catalogue import NAMES, named
+from projections.follow import LEAD, Follower
 from projections.replay import Past
 from projections.store import StoreError
 
 RESTART_SECONDS = 1.0
 CACHED_HISTORIES, CACHED_ROWS = 30_000, 15_000
 """What a server keeps at hand, so that it stays below 300 MB; an order that is older is loaded when it is paid."""
+LEAD_SECONDS = 2.0
+"""How long somebody who leads only where nobody does waits for the lead: a leader keeps it."""
 FOLLOW_SECONDS = 0.02
 """How long records may wait for others before they are followed up together."""
 
@@ -62,8 +64,9 @@ Job = Callable[[], Awaitable[object]]
 paced = partial(Paced, seconds=FOLLOW_SECONDS)
 
 __all__ = [
-    "TROUBLES", "NoJournalError", "Opened", "Usage", "composed", "database", "existing_database", "follower_on",
-    "install_journal", "look_at_database", "look_at_nats", "memory_gb", "opened", "postgres_programs", "till_on",
+    "TROUBLES", "NoJournalError", "Opened", "Usage", "composed", "database", "existing_database", "followed_up",
+    "follower_on", "install_journal", "look_at_database", "look_at_nats", "memory_gb", "opened", "postgres_programs",
+    "till_on",
 ]  # fmt: skip
 
 
@@ -145,7 +148,9 @@ class NoJournalError(Exception):
     """There is no journal to open; one line that says what to do."""
 
 
-TROUBLES = (EmbeddedError, InstallationError, JournalError, NatsAddressError, NoJournalError, StoreError)
+TROUBLES = (
+    EmbeddedError, InstallationError, JournalError, LeadershipLostError, NatsAddressError, NoJournalError, StoreError,
+)  # fmt: skip
 """Errors of the outside world whose message is meant for people."""
 
 
@@ -197,6 +202,19 @@ def chapters_in(snapshots: PostgresSnapshots) -> Chapters:
 def follower_on(parts: Opened) -> Follower:
     """Return a follower for the read models of what is open."""
     return Follower(parts.journal, parts.wire, parts.store)
+
+
+async def followed_up(parts: Opened, names: Sequence[str]) -> bool:
+    """Take in what the named read models lack, where nobody does it already; False when somebody else leads."""
+    leadership = PostgresLeadership(parts.url)
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(LEAD_SECONDS):
+                await stack.enter_async_context(leadership.lead(LEAD))
+        except TimeoutError:
+            return False
+        await Follower(parts.journal, parts.wire, parts.store, named(*names)).catch_up()
+    return True
 
 
 @asynccontextmanager
