@@ -12,7 +12,7 @@ from typing import NoReturn
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from adapters.nats_link import Link, keep_at
+from adapters.nats_link import NatsLink, keep_at
 from application.ports import Announcer
 
 HEAD = "livetill.head"
@@ -78,7 +78,7 @@ class NatsAnnouncer:
 
     def __init__(self, local: LocalAnnouncer, nats_url: str, *, subject: str = HEAD) -> None:
         self._local = local
-        self.link = Link(nats_url)
+        self.link = NatsLink(nats_url)
         self._subject = subject
         self._own_head = 0
         self._news = asyncio.Event()

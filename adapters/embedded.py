@@ -23,12 +23,16 @@ async def supervise(
     """Start a server again whenever it has died, until cancelled; cancel before ``server.release()``.
 
     Looks every ``interval`` seconds, in threads: neither a look nor a long recovery holds the event loop up. A server
-    that cannot start (a full disk, say) is tried again with growing patience, up to ten seconds.
+    that cannot start (a full disk, say) is tried again with growing patience, up to ten seconds. One whose directory is
+    gone is not started again: it would begin anew, with nothing of what was there.
     """
-    patience = interval
+    patience, lost = interval, False
     while True:
         await asyncio.sleep(patience)
-        if await asyncio.to_thread(server.running):
+        before, lost = lost, await asyncio.to_thread(server.lost)
+        if lost and not before:
+            log.error("%s", server.loss)
+        if lost or await asyncio.to_thread(server.running):
             continue
         log.warning("%s is not running; starting it", server.title)
         try:

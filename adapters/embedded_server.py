@@ -32,6 +32,7 @@ LOG_BYTES = 20_000_000
 EARLY = ("the database system is starting up", "not yet accepting connections")
 GRAVE = ("FATAL", "PANIC", "[FTL]", "error:")
 FULL_DISK = "No space left on device"
+HOLDERS = "holders.lock"
 
 
 class EmbeddedError(Exception):
@@ -53,6 +54,7 @@ class EmbeddedServer(ABC):
         self.log_path = self.directory / f"{self.executable}.log"
         self._holding: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._known: psutil.Process | None = None
 
     def ensure(self) -> str:
         """Make sure that the server runs, hold it, and return its URL; ``EmbeddedError`` when it cannot run.
@@ -99,14 +101,21 @@ class EmbeddedServer(ABC):
         raise self._failure(said)
 
     def release(self) -> None:
-        """Let go of the server, and stop it when no other live process holds it."""
+        """Let go of the server, and stop it when no other live process holds it.
+
+        ``EmbeddedError`` when its directory is gone; it is stopped all the same.
+        """
         if self._holding is None:
             return
-        with self._locked("start.lock"):
+        lost = self.lost()
+        # Where the directory is gone nobody else can start this server: there is no lock, and no need of one.
+        with contextlib.nullcontext() if lost else self._locked("start.lock"):
             if self._last_holder():
                 self._stop()
             os.close(self._holding)
             self._holding = None
+        if lost:
+            raise EmbeddedError(self.loss)
 
     def sweep(self) -> None:
         """Stop the server if it runs on for nobody, because whoever held it was killed."""
@@ -115,15 +124,39 @@ class EmbeddedServer(ABC):
                 self._hold()
             self.release()
 
+    def lost(self) -> bool:
+        """Tell whether the directory that we hold was removed or moved away, be there another in its place or none."""
+        if self._holding is None or self._known is None:
+            return False
+        try:
+            held, found = os.fstat(self._holding), (self.directory / HOLDERS).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        return not (os.path.samestat(held, found) and self._working_directory().is_dir())
+
+    @property
+    def loss(self) -> str:
+        """What there is to say when it is lost."""
+        return f"{self.directory} is gone, and with it what {self.title} kept there: put it back, or restore a backup"
+
     def running(self) -> bool:
-        """Tell whether the server process lives; it may still be starting."""
-        return self.pid is not None
+        """Tell whether the server process lives; it may still be starting.
+
+        Which process it is is kept in mind, for what the server wrote down may be removed.
+        """
+        pid = self.pid
+        if pid is not None and (self._known is None or self._known.pid != pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._known = psutil.Process(pid)
+        return pid is not None
 
     @property
     def pid(self) -> int | None:
         """The server's process id, or ``None`` when it is not running."""
         if self._child is not None and self._child.poll() is None:
             return self._child.pid
+        if self.lost():
+            return self._known.pid if self._known is not None and _lives(self._known) else None
         pid = self._noted_pid()
         return pid if pid is not None and self._is_ours(pid) else None
 
@@ -190,7 +223,7 @@ class EmbeddedServer(ABC):
 
     def _hold(self) -> None:
         if self._holding is None:
-            self._holding = self._open("holders.lock")
+            self._holding = self._open(HOLDERS)
             fcntl.flock(self._holding, fcntl.LOCK_SH)
 
     def _last_holder(self) -> bool:
@@ -245,6 +278,13 @@ def spawn(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[byt
         raise EmbeddedError(f"{command[0]} is missing: install livetill's requirements again (make install)") from error
     except PermissionError as error:
         raise EmbeddedError(f"{command[0]} may not be run here: {error.strerror}; check its permissions") from error
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, *, pause: float = 0.02) -> bool:

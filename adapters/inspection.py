@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from adapters.embedded_nats import EmbeddedNats
 from adapters.installation import InstallationError, check, unreachable
 from adapters.journal_postgres import DATABASE
+from adapters.nats_link import NatsAddressError, require_address
 from adapters.relay import fed_by
 from domain.values import frozen
 
@@ -72,6 +73,10 @@ def _journal_findings(url: str) -> list[str]:
 
 def inspect_nats(url: str, database: str = "") -> Inspected:
     """Say hello to a NATS, and ask whose journal its stream holds: that of ``database``, if that is known."""
+    try:
+        require_address(url)
+    except NatsAddressError as error:
+        return Inspected({}, (str(error),))
     place = urlsplit(url if "//" in url else f"//{url}")
     try:
         with socket.create_connection((place.hostname or "127.0.0.1", place.port or _NATS_PORT), 2) as connection:

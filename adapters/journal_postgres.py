@@ -16,7 +16,6 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, args_row, tuple_row
-from psycopg_pool import AsyncConnectionPool
 
 from adapters.installation import one_line
 from adapters.journal_rules import refuse_malformed
@@ -27,6 +26,7 @@ from adapters.postgres_sessions import (
     failure,
     is_lost,
     is_usable,
+    pool,
     roll_back,
     session_conninfo,
 )
@@ -44,8 +44,6 @@ from projections.projection import Fact
 CHUNK = 5_000
 """Records that ``scan`` reads at a time."""
 _READERS = 4
-_READER_SECONDS = 5.0
-"""How long a read waits for a connection, and a pool tries for one before it waits for the next read to ask."""
 
 _APPEND = """
     SELECT first_position, recorded_at, moved, moved_to, seen
@@ -182,17 +180,7 @@ class PostgresJournal(_Reading):
         self._conninfo = session_conninfo(url, hanging_seconds)
         self._appending = Lock()
         self._writer: AsyncConnection[Any] | None = None
-        self._readers = AsyncConnectionPool(
-            self._conninfo,
-            kwargs={"autocommit": True},
-            min_size=1,
-            max_size=_READERS,
-            timeout=_READER_SECONDS,
-            reconnect_timeout=_READER_SECONDS,
-            open=False,
-            configure=configure,
-            check=AsyncConnectionPool.check_connection,
-        )
+        self._readers = pool(self._conninfo, _READERS)
 
     async def open(self) -> None:
         """Connect; ``JournalUnavailableError`` when the database cannot be reached."""

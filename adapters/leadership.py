@@ -2,7 +2,8 @@
 
 The lock belongs to a session of PostgreSQL, so it falls when the process dies or its connection breaks, with nobody
 having to judge who is alive. The other side learns of it just as well: the leader listens on its connection, and its
-body is cancelled in the moment that the connection breaks.
+body is cancelled in the moment that the connection breaks. Nobody else of a server learns of an outage as early, so it
+is said here, whatever else comes to feel it.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from adapters.installation import one_line
+from adapters.link import Link
 from adapters.postgres_sessions import session_conninfo
 from adapters.tasks import AGAIN_SECONDS, ended
 from application.ports import LeadershipLostError
@@ -43,6 +45,7 @@ class PostgresLeadership:
     def __init__(self, url: str, *, standby_seconds: float = STANDBY_SECONDS) -> None:
         self._conninfo = session_conninfo(url)
         self._standby_seconds = standby_seconds
+        self._link = Link("The database is away", "The database is there again")
 
     @asynccontextmanager
     async def lead(self, name: str) -> AsyncIterator[None]:
@@ -62,9 +65,11 @@ class PostgresLeadership:
         while True:
             try:
                 connection = await AsyncConnection.connect(self._conninfo, autocommit=True)
-            except psycopg.Error:
+            except psycopg.Error as error:
+                self._link.lost(one_line(error))
                 await asyncio.sleep(self._standby_seconds)
                 continue
+            self._link.made()
             try:
                 await self._win(connection, name)
             except psycopg.Error:

@@ -11,43 +11,50 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client
 
+from adapters.link import Link
 from adapters.tasks import ended
 
 log = logging.getLogger(__name__)
 
+SCHEMES = ("nats", "tls", "ws", "wss")
+"""Those that the client knows. It takes one address; a bare ``host:port`` will do."""
+NO_ADDRESS = "The NATS address is no URL of one server: give one such as nats://host:4222 (or tls://, ws://, wss://)"
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
-class Link:
-    """Whether NATS is there. Says so once when it is not and once when it is again."""
+class NatsAddressError(Exception):
+    """What was given is no address of a NATS; it is not repeated, for there may be a password in it."""
 
-    connected = False
+
+def require_address(nats_url: str) -> None:
+    """Raise ``NatsAddressError`` for what the client would take for the name of a host, or never come to try."""
+    try:
+        place = urlsplit(nats_url if "://" in nats_url else f"nats://{nats_url}")
+        port = place.port
+    except ValueError:
+        raise NatsAddressError(NO_ADDRESS) from None
+    named = "://" in nats_url or port is not None
+    if not named or place.scheme not in SCHEMES or not place.hostname or "," in place.hostname:
+        raise NatsAddressError(NO_ADDRESS)
+
+
+class NatsLink(Link):
+    """Whether NATS is there."""
 
     def __init__(self, nats_url: str, *, level: int = logging.WARNING) -> None:
-        """Link to a NATS; ``level`` is that of what is said: of several links in a process one is enough to say it."""
         self.nats_url = nats_url
-        self._place = re.sub("[^/,]*@", "", nats_url)  # A log is no place for a password.
-        self._level = level
-        self._missed = False
-
-    def made(self) -> None:
-        """Note that it is there."""
-        if self._missed:
-            log.log(self._level, "NATS at %s is there again", self._place)
-        self.connected, self._missed = True, False
-
-    def lost(self, reason: str) -> None:
-        """Note that it is not."""
-        if not self._missed:
-            log.log(self._level, "The shop sells without NATS, %s is away: %s", self._place, reason)
-        self.connected, self._missed = False, True
+        place = re.sub("[^/,]*@", "", nats_url)  # A log is no place for a password.
+        super().__init__(
+            f"The shop sells without NATS, {place} is away", f"NATS at {place} is there again", level=level
+        )
 
 
-async def keep_at(link: Link, work: Callable[[Client], Awaitable[None]], name: str) -> NoReturn:
+async def keep_at(link: NatsLink, work: Callable[[Client], Awaitable[None]], name: str) -> NoReturn:
     """Do ``work`` on a connection, for ever: when either ends, whatever the reason, begin again after a pause.
 
     Nothing is raised: the shop sells on without NATS. Pauses grow from 50 ms to a second.
@@ -77,7 +84,7 @@ async def _work(work: Callable[[Client], Awaitable[None]], client: Client) -> No
     await work(client)
 
 
-async def _once(link: Link, work: Callable[[Client], Awaitable[None]], name: str) -> None:
+async def _once(link: NatsLink, work: Callable[[Client], Awaitable[None]], name: str) -> None:
     closed = asyncio.Event()
     client = await _connect(link.nats_url, name, closed)
     link.made()

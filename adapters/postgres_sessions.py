@@ -12,6 +12,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool
 
 from adapters.installation import app_conninfo, one_line
 from adapters.postgres_arrays import register
@@ -25,6 +26,8 @@ from application.ports import (
 
 HANGING_SECONDS = 20.0
 """A call that takes longer is ended by the server, and its transaction with it."""
+READER_SECONDS = 5.0
+"""How long a read waits for a connection, and a pool tries for one before it waits for the next read to ask."""
 _NETWORK = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -56,8 +59,26 @@ def session_conninfo(url: str, hanging_seconds: float = HANGING_SECONDS) -> str:
     return app_conninfo(make_conninfo(url, **network), **settings)
 
 
+def pool(conninfo: str, size: int, patience_seconds: float = READER_SECONDS) -> AsyncConnectionPool:
+    """Return a pool of up to so many connections, to be opened: each ready for our queries, and tried when it is lent.
+
+    While the database is away everybody who asks waits in it, so all that read have the same patience.
+    """
+    return AsyncConnectionPool(
+        conninfo,
+        kwargs={"autocommit": True},
+        min_size=1,
+        max_size=size,
+        timeout=patience_seconds,
+        reconnect_timeout=patience_seconds,
+        open=False,
+        configure=configure,
+        check=AsyncConnectionPool.check_connection,
+    )
+
+
 async def configure(connection: AsyncConnection[Any]) -> None:
-    """Make a new connection ready for the journal's queries."""
+    """Make a new connection ready for our queries."""
     register(connection)
 
 

@@ -27,7 +27,7 @@ from nats.js.api import StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
 from adapters.cloudevent import SUBJECTS, CloudEvent, cloud_event, is_of
-from adapters.nats_link import Link, keep_at
+from adapters.nats_link import NatsLink, keep_at
 from adapters.pipeline import publish
 from adapters.tasks import together
 from application.ports import Announcer, JournalError
@@ -120,7 +120,7 @@ class Relay:
         """
         self._journal = journal
         self._wire = wire
-        self._link = Link(nats_url, level=logging.DEBUG)  # The announcer beside it says when NATS is away.
+        self._link = NatsLink(nats_url, level=logging.DEBUG)  # The announcer beside it says when NATS is away.
         self._announcer = announcer
         self._stream = stream
         self._source = source

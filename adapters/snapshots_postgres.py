@@ -10,17 +10,14 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import args_row
-from psycopg_pool import AsyncConnectionPool
 
 from adapters.installation import app_conninfo
-from adapters.postgres_sessions import configure, failure, session_conninfo
+from adapters.postgres_sessions import READER_SECONDS, failure, pool, session_conninfo
 from application.ports import Snapshot
 
 _INSTALLING = 7_431_984_003
 """Key of the advisory lock under which one process at a time makes the table."""
 _CONNECTIONS = 2
-_SECONDS = 5.0
-"""How long a call waits for a connection."""
 
 # As ``adapters.recorders.snapshot_recorder`` makes it. What is packed already is not to be compressed: it would double
 # the time of a cold start.
@@ -43,18 +40,9 @@ _HISTORIES = "SELECT DISTINCT originator_id FROM views.snapshot WHERE topic = %b
 class PostgresSnapshots:
     """Snapshots in a database that ``adapters.installation`` has prepared."""
 
-    def __init__(self, url: str, *, patience_seconds: float = _SECONDS) -> None:
-        self._pool = AsyncConnectionPool(
-            app_conninfo(session_conninfo(url), synchronous_commit="off"),
-            kwargs={"autocommit": True},
-            min_size=1,
-            max_size=_CONNECTIONS,
-            timeout=patience_seconds,
-            reconnect_timeout=patience_seconds,
-            open=False,
-            configure=configure,
-            check=AsyncConnectionPool.check_connection,
-        )
+    def __init__(self, url: str, *, patience_seconds: float = READER_SECONDS) -> None:
+        conninfo = app_conninfo(session_conninfo(url), synchronous_commit="off")
+        self._pool = pool(conninfo, _CONNECTIONS, patience_seconds)
 
     async def open(self) -> None:
         """Connect, and make the table if it is missing."""

@@ -12,12 +12,10 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from adapters import tables_reading as reading
 from adapters.installation import app_conninfo
-from adapters.postgres_arrays import register
-from adapters.postgres_sessions import is_usable, session_conninfo
+from adapters.postgres_sessions import configure, is_usable, pool, session_conninfo
 from adapters.tables_installing import install
 from adapters.tables_rebuilding import Beside, beside
 from adapters.tables_writing import park, settle, store_errors, write
@@ -38,16 +36,7 @@ class PostgresStore:
         self._names = tuple(each.name for each in self._projections)
         self._writing = Lock()
         self._writer: AsyncConnection[Any] | None = None
-        self._readers = AsyncConnectionPool(
-            self._conninfo,
-            kwargs={"autocommit": True},
-            min_size=1,
-            max_size=readers,
-            timeout=20.0,
-            open=False,
-            configure=_configure,
-            check=AsyncConnectionPool.check_connection,
-        )
+        self._readers = pool(self._conninfo, readers)
 
     async def open(self) -> None:
         """Connect and make the tables that are missing; one that no longer fits its row class is begun anew."""
@@ -158,14 +147,10 @@ class PostgresStore:
 
     async def _connect(self) -> AsyncConnection[Any]:
         connection = await AsyncConnection.connect(self._conninfo, autocommit=True)
-        await _configure(connection)
+        await configure(connection)
         return connection
 
     async def _disconnect(self) -> None:
         if self._writer is not None:
             await self._writer.close()
             self._writer = None
-
-
-async def _configure(connection: AsyncConnection[Any]) -> None:
-    register(connection)

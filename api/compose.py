@@ -7,7 +7,7 @@ relay. Everything that runs beside the requests is a job with a name; one that e
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from adapters.installation import InstallationError, NotAllowedError, check, ins
 from adapters.journal_postgres import PostgresJournal
 from adapters.journal_recent import RecentJournal
 from adapters.leadership import PostgresLeadership
+from adapters.nats_link import NatsAddressError, require_address
 from adapters.payments_sandbox import SandboxProvider
 from adapters.processes import Usage, memory_gb
 from adapters.relay import Relay
@@ -44,14 +45,16 @@ from domain.ids import LISTING
 from domain.values import frozen
 from projections.agenda import Agenda
 from projections.bookmarks import StoreBookmarks, StoreParking
-from projections.catalogue import NAMES
-from projections.follow import Follower
+from projections.catalogue import NAMES, named
+from projections.follow import LEAD, Follower
 from projections.replay import Past
 from projections.store import StoreError
 
 RESTART_SECONDS = 1.0
 CACHED_HISTORIES, CACHED_ROWS = 30_000, 15_000
 """What a server keeps at hand, so that it stays below 300 MB; an order that is older is loaded when it is paid."""
+LEAD_SECONDS = 2.0
+"""How long somebody who leads only where nobody does waits for the lead: a leader keeps it."""
 FOLLOW_SECONDS = 0.02
 """How long records may wait for others before they are followed up together."""
 
@@ -61,20 +64,25 @@ Job = Callable[[], Awaitable[object]]
 paced = partial(Paced, seconds=FOLLOW_SECONDS)
 
 __all__ = [
-    "TROUBLES", "NoJournalError", "Opened", "Usage", "composed", "database", "existing_database", "follower_on",
-    "install_journal", "look_at_database", "look_at_nats", "memory_gb", "opened", "postgres_programs", "till_on",
+    "TROUBLES", "NoJournalError", "Opened", "Usage", "composed", "database", "existing_database", "followed_up",
+    "follower_on", "install_journal", "look_at_database", "look_at_nats", "memory_gb", "opened", "postgres_programs",
+    "till_on",
 ]  # fmt: skip
 
 
 @asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[str]:
+async def database(settings: Settings, comes_along: EmbeddedPostgres | None = None) -> AsyncIterator[str]:
     """Have a PostgreSQL with an up-to-date journal, and return its URL; embedded unless one is given."""
     async with AsyncExitStack() as stack:
         url = settings.database_url
         if url is None:
-            url = await stack.enter_async_context(_embedded(EmbeddedPostgres(settings.data_dir / "postgres")))
+            url = await stack.enter_async_context(_embedded(comes_along or _postgres_in(settings)))
         await asyncio.to_thread(_prepare, url)
         yield url
+
+
+def _postgres_in(settings: Settings) -> EmbeddedPostgres:
+    return EmbeddedPostgres(settings.data_dir / "postgres")
 
 
 def _prepare(url: str) -> None:
@@ -140,7 +148,9 @@ class NoJournalError(Exception):
     """There is no journal to open; one line that says what to do."""
 
 
-TROUBLES = (EmbeddedError, InstallationError, JournalError, StoreError, NoJournalError)
+TROUBLES = (
+    EmbeddedError, InstallationError, JournalError, LeadershipLostError, NatsAddressError, NoJournalError, StoreError,
+)  # fmt: skip
 """Errors of the outside world whose message is meant for people."""
 
 
@@ -194,6 +204,19 @@ def follower_on(parts: Opened) -> Follower:
     return Follower(parts.journal, parts.wire, parts.store)
 
 
+async def followed_up(parts: Opened, names: Sequence[str]) -> bool:
+    """Take in what the named read models lack, where nobody does it already; False when somebody else leads."""
+    leadership = PostgresLeadership(parts.url)
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(LEAD_SECONDS):
+                await stack.enter_async_context(leadership.lead(LEAD))
+        except TimeoutError:
+            return False
+        await Follower(parts.journal, parts.wire, parts.store, named(*names)).catch_up()
+    return True
+
+
 @asynccontextmanager
 async def existing_database(settings: Settings) -> AsyncIterator[str]:
     """Have the PostgreSQL that was given or is in the data directory, and return its URL; none is made.
@@ -207,14 +230,14 @@ async def existing_database(settings: Settings) -> AsyncIterator[str]:
         raise NoJournalError(
             f"there is no journal in {settings.data_dir}: start livetill serve first, or choose another --data-dir"
         )
-    async with _embedded(EmbeddedPostgres(settings.data_dir / "postgres")) as url:
+    async with _embedded(_postgres_in(settings)) as url:
         yield url
     await asyncio.to_thread(EmbeddedNats(settings.data_dir / "nats").sweep)
 
 
 def postgres_programs(settings: Settings) -> Path:
     """Return the directory of ``psql``, ``pg_dump`` and the others that come along."""
-    return EmbeddedPostgres(settings.data_dir / "postgres").bin("psql").parent
+    return _postgres_in(settings).bin("psql").parent
 
 
 def install_journal(url: str) -> tuple[str, ...]:
@@ -244,8 +267,11 @@ def look_at_nats(settings: Settings, database: str = "") -> Inspected | None:
 @asynccontextmanager
 async def composed(settings: Settings) -> AsyncIterator[Services]:
     """Run a server's services from here until the end of the block."""
+    if settings.nats_url is not None:
+        require_address(settings.nats_url)
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(database(settings))
+        comes_along = _postgres_in(settings)
+        url = await stack.enter_async_context(database(settings, comes_along))
         nats_url = await stack.enter_async_context(_messages(settings))
         postgres, store, wire, clock = PostgresJournal(url), PostgresStore(url), JsonWire(), SystemClock()
         snapshots = PostgresSnapshots(url)
@@ -282,7 +308,7 @@ async def composed(settings: Settings) -> AsyncIterator[Services]:
         def connected() -> bool:
             return isinstance(announcer, NatsAnnouncer) and announcer.link.connected
 
-        gauges = Gauges(journal, follower, till, (reactions, refunds), relay, connected)
+        gauges = Gauges(journal, follower, till, (reactions, refunds), relay, connected, comes_along.lost)
         jobs: dict[str, Job] = {
             "till": till.run,
             "chapters": chapters.run,

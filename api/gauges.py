@@ -42,10 +42,11 @@ class Gauges:
         reactors: tuple[Reactor, ...],
         relay: Behind | None,
         connected: Callable[[], bool],
+        lost: Callable[[], bool],
     ) -> None:
-        """Look at the parts; ``connected`` says whether NATS is there."""
+        """Look at the parts; ``connected`` says whether NATS is there, ``lost`` whether the data directory is gone."""
         self._journal, self._follower, self._till = journal, follower, till
-        self._reactors, self._relay, self._connected = reactors, relay, connected
+        self._reactors, self._relay, self._connected, self._lost = reactors, relay, connected, lost
         self._values: dict[str, float] = {}
 
     def read(self) -> Mapping[str, float]:
@@ -76,6 +77,8 @@ class Gauges:
         """Say what keeps the shop from selling now, by part."""
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
+                if await asyncio.to_thread(self._lost):
+                    return {"data_dir": "the data directory is gone, and what is sold goes with it: close the shop"}
                 await self._journal.head()
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "not ready"
             return {"journal": f"{type(error).__name__}: the database does not answer"}

@@ -5,6 +5,7 @@ wrong. Errors of ours are always logged, other requests one in a thousand. Metri
 status, never by anything a client could make up.
 """
 
+import asyncio
 import logging
 import re
 import secrets
@@ -59,12 +60,20 @@ def configure_logs(*, json: bool | None = None) -> None:
     logging.raiseExceptions = False
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("api").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(_is_fault)
+    # While the database is away every pool says so at every try; that it is away is said once, by whoever leads.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """A request that a stop cuts off is no fault; it is logged as any other is."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 @define

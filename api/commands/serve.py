@@ -164,6 +164,12 @@ def _server(app: "Litestar") -> "uvicorn.Server":
             """Capture none."""
             yield
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Shut down; in a hurry uvicorn forgets the application, which would be cut off while it listens."""
+            await super().shutdown(sockets)
+            if self.force_exit:
+                await self.lifespan.shutdown()
+
     config = uvicorn.Config(
         app,
         http=partial(ExpressProtocol, app.state[EXPRESS]),  # type: ignore[arg-type]  # called like a class

@@ -48,16 +48,16 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
     # What a walk keeps it keeps to its end: looking through it again and again for garbage cost a fifth of the time.
     gc.set_threshold(200_000, 50, 1_000)
 
-    async def work(parts: "Opened") -> "tuple[Certificate, Proof, float]":
+    async def work(parts: "Opened") -> "tuple[int, Certificate, Proof, float]":
         from api.compose import chapters_in
         from application.proofreading import Proof, Proofreader
         from projections.follow import Follower
         from projections.verify import verify
 
-        store = None if journal_only else parts.store
+        store, head = None if journal_only else parts.store, await parts.journal.head()
         if store is not None:
             follower = Follower(parts.journal, parts.wire, store)
-            await follower.wait_for(await parts.journal.head(), list(await follower.positions()), PATIENCE_SECONDS)
+            await follower.wait_for(head, list(await follower.positions()), PATIENCE_SECONDS)
         began = time.perf_counter()
         with progress("Verifying", quiet=as_json) as advanced:
             compare = await _elsewhere(parts)
@@ -66,13 +66,14 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
                 parts.journal, parts.wire, store, compare=compare, proofreader=proofreader, advanced=advanced
             )
             proof = await proofreader.finish() if proofreader is not None and certificate.breach is None else Proof()
-        return certificate, proof, time.perf_counter() - began
+        return head, certificate, proof, time.perf_counter() - began
 
-    certificate, proof, seconds = on_journal(settings(data_dir, database_url), work)
+    head, certificate, proof, seconds = on_journal(settings(data_dir, database_url), work)
     if as_json:
         print_json(_document(certificate, proof, seconds))
     else:
         _print(certificate, proof, seconds)
+        _tell_of_those_behind(certificate, head)
     sys.exit(0 if certificate.holds and proof.holds else 1)
 
 
@@ -157,10 +158,22 @@ def _print(certificate: "Certificate", proof: "Proof", seconds: float) -> None:
         click.echo(f"Verified up to position {certificate.position}: everything holds.")
 
 
+def _tell_of_those_behind(certificate: "Certificate", head: int) -> None:
+    """Say which read models had not come to where the journal ended at first: what they lack is compared with nothing.
+
+    A shop that sells is always some moments ahead of them; that is in the table.
+    """
+    behind = {each.live.name: head - each.live.position for each in certificate.compared if each.live.position < head}
+    for name, records in behind.items():
+        say(f"livetill: {name} is {counted(records, 'record')} behind the journal: start a server, or rebuild {name}")
+
+
 def _line(compared: Any, certificate: "Certificate") -> tuple[object, ...]:
-    word = "not compared" if compared.replayed is None else "the same" if compared.same else "DIFFERS"
     live = compared.live
-    return live.name, live.position, certificate.position - live.position, live.sha256[:16], word
+    behind = certificate.position - live.position
+    same = "the same so far" if behind else "the same"
+    word = "not compared" if compared.replayed is None else same if compared.same else "DIFFERS"
+    return live.name, live.position, behind, live.sha256[:16], word
 
 
 def _rule(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nats
+import psutil
 import psycopg
 import pytest
 
 from adapters import embedded_postgres
 from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, EmbeddedServer, supervise
-from adapters.embedded_server import wait_until
+from adapters.embedded_server import HOLDERS, wait_until
 
 PATIENCE = 30.0
 
@@ -187,6 +189,53 @@ async def test_a_server_that_dies_is_started_again(server: EmbeddedServer) -> No
     await asyncio.gather(supervision, return_exceptions=True)
     assert server.running()
     assert server.pid != before
+
+
+@pytest.mark.parametrize("starter", ["ours", "another's"])
+@pytest.mark.parametrize("loss", ["removed", "moved", "replaced"])
+def test_a_server_whose_directory_is_gone_is_stopped_all_the_same(
+    server: EmbeddedServer, starter: str, loss: str
+) -> None:
+    """It is known by its process, whoever started it; that its directory is gone is said, for it is not empty."""
+    if starter == "another's":
+        started = another_process(server)
+        said_pid(started)
+        end(started)
+    server.ensure()
+    pid, away = server.pid, server.directory.with_name("away")
+    assert pid is not None
+    assert not server.lost()
+    server.directory.rename(away)
+    if loss != "moved":
+        shutil.rmtree(away)
+    if loss == "replaced":
+        server.directory.mkdir()
+        (server.directory / HOLDERS).touch()
+    assert server.lost()
+    with pytest.raises(EmbeddedError, match=r"server is gone, and with it what .* kept there"):
+        server.release()
+    assert wait_until(lambda: not psutil.pid_exists(pid), PATIENCE)
+
+
+async def test_a_server_whose_directory_is_gone_does_not_begin_anew(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An empty one in its place would sell what is sold already. It is said once; put back, it goes on."""
+    await asyncio.to_thread(server.ensure)
+    restarted = asyncio.Event()
+    supervision = asyncio.create_task(supervise(server, 0.05, restarted.set))
+    away = server.directory.rename(server.directory.with_name("away"))
+    while not caplog.records:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(kill, server)
+    await asyncio.sleep(0.5)  # looked at several times
+    assert not server.directory.exists()
+    away.rename(server.directory)
+    async with asyncio.timeout(PATIENCE):
+        await restarted.wait()
+    supervision.cancel()
+    await asyncio.gather(supervision, return_exceptions=True)
+    assert [line.getMessage() for line in caplog.records if line.levelname == "ERROR"] == [server.loss]
 
 
 def test_a_long_path_is_no_obstacle(place: Path) -> None:

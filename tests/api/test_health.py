@@ -52,7 +52,7 @@ async def test_every_metric_says_what_it_means(shop: Shopfront) -> None:
     """In a sentence, not in the words of its name: whoever is woken by it has never seen it before."""
     reactor: Any = SimpleNamespace(name="reactions", bookmarks=StoreBookmarks(MemoryStore()))
     relay = SimpleNamespace(lag=3)
-    gauges = Gauges(shop.journal, shop.follower, shop.services.till, (reactor,), relay, lambda: True)
+    gauges = Gauges(shop.journal, shop.follower, shop.services.till, (reactor,), relay, lambda: True, lambda: False)
     measured = {name.partition("{")[0] for name in await gauges._measured()}
     assert measured == set(HELP)
     told = (await shop.get("/metrics", who="")).text

@@ -41,6 +41,25 @@ def test_a_restored_journal_is_installed_and_verified(restored_url: str, shop_ur
     assert (json.loads(verified.stdout)["position"],) == head
 
 
+def test_read_models_are_built_after_a_restore_though_no_server_runs(
+    restored_url: str, shop_url: str, tmp_path: Path
+) -> None:
+    """They begin empty, which ``verify`` says; a rebuild goes to the journal's end, where they are as they were."""
+    livetill("install", "--database-url", restored_url)
+    place = ("--database-url", restored_url, "--data-dir", str(tmp_path))
+    head = json.loads(livetill("verify", "--json", "--journal-only", *place).stdout)["position"]
+    told = livetill("verify", *place)
+    assert f"livetill: orders is {head} records behind the journal" in told.stderr
+    assert told.stdout.count("the same so far") == 7
+    rebuilt = livetill("rebuild", "--all", *place)
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert f"as the live one was, {head} records behind" in rebuilt.stdout
+    assert "what they were behind is taken in" in rebuilt.stdout
+    again = livetill("verify", *place)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert livetill("digest", *place).stdout == livetill("digest", "--database-url", shop_url).stdout
+
+
 @pytest.mark.parametrize("command", ["verify", "doctor", "digest"])
 def test_a_head_that_is_behind_its_records_is_wrong(restored_url: str, tmp_path: Path, command: str) -> None:
     """No command blesses a journal whose next append would fail; installing mends it and says so."""

@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from api.auth import Authenticator
+from api.auth import Authenticator, issue
 from tests.stories.shopfront import SECRET, Client, Server, environment, free_port, livetill, serving
 
 
@@ -154,6 +155,28 @@ async def test_a_stop_finishes_what_is_in_flight_and_sends_viewers_away(
         shop.stop()
 
 
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
+def test_a_second_signal_cuts_off_what_is_in_flight_and_leaves_nothing_behind(
+    tmp_path: Path, signals: Sequence[signal.Signals]
+) -> None:
+    """Whoever is still sending is not waited for; all else is closed in order, and nothing is made a fault of."""
+    with process("serve", "--port", "0", "--data-dir", str(tmp_path)) as shop:
+        assert shop.stderr is not None
+        port = int(shop.stderr.readline().partition("127.0.0.1:")[2].partition(",")[0])
+        with socket.create_connection(("127.0.0.1", port)) as sending:
+            token = issue("admin", "tests", 3600, SECRET)
+            head = ("POST /v1/orders HTTP/1.1", "Host: shop", f"Authorization: Bearer {token}", "Idempotency-Key: k")
+            sending.sendall("\r\n".join([*head, "Transfer-Encoding: chunked", "", "4", "half", ""]).encode())
+            assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+            for number in signals:
+                shop.send_signal(number)
+            assert shop.wait(30) == 0
+        said = shop.stderr.read()
+    assert "The shop is closed." in said
+    assert not [word for word in ("Traceback", "xception", "graceful shutdown exceeded") if word in said], said
+    assert servers_in(tmp_path) == []
+
+
 async def watched(http: httpx.AsyncClient, url: str, seen: asyncio.Event) -> bytes:
     """Watch a live feed to its end, and say when it has begun."""
     told = b""
@@ -171,6 +194,25 @@ async def _takes(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+def test_a_data_directory_that_is_removed_is_said_and_nothing_outlives_the_shop(tmp_path: Path) -> None:
+    """The shop is no longer ready; at its end both servers are stopped, and the one line says what is gone."""
+    data_dir = tmp_path / "shop"
+    with process("serve", "--port", "0", "--data-dir", str(data_dir)) as shop:
+        assert shop.stderr is not None
+        url = re.search(r"http://127\.0\.0\.1:[0-9]+", shop.stderr.readline())
+        assert url
+        assert set(servers_in(data_dir)) >= {"postgres", "nats-server"}
+        shutil.rmtree(data_dir)
+        ready = httpx.get(f"{url[0]}/health/ready")
+        assert (ready.status_code, set(ready.json()["problems"])) == (503, {"data_dir"})
+        shop.send_signal(signal.SIGTERM)
+        assert shop.wait(60) == 1
+        said = shop.stderr.read()
+    assert said.splitlines()[-1].startswith(f"livetill: {data_dir / 'postgres'} is gone")
+    assert "Traceback" not in said
+    assert servers_in(data_dir) == []
 
 
 def test_several_hosts_may_be_named(tmp_path: Path, shop_url: str, nats_url: str) -> None:

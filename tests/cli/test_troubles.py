@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from adapters.nats_link import require_address
 from api.cli import main
 from api.commands.troubles import explained
 from tests.adapters.test_installation import login
@@ -66,6 +67,25 @@ def test_an_address_of_no_postgresql_is_said(command: Sequence[str], address: st
     said = "The database's address is no postgresql:// URL: give one such as postgresql://user@host/shop"
     assert said in done.stderr.splitlines()[0]
     assert "let-me-in" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "address", ["let-me-in", "http://let-me-in:4222", "nats://", "nats://h:let-me-in", "nats://a,b"]
+)
+def test_an_address_of_no_nats_is_said_before_anything_starts(address: str, tmp_path: Path) -> None:
+    """No shop sells on with a link that can never come about; the address is not repeated, for it may hold a token."""
+    said = line_of(livetill("serve", "--port", "0", *at(tmp_path), "--nats-url", address))
+    assert said.startswith("The NATS address is no URL of one server: give one such as nats://host:4222")
+    assert "let-me-in" not in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "address", ["nats://h", "tls://h:1", "ws://h", "wss://h:443", "nats://token@h:4222", "h:4222", "[::1]:4222"]
+)
+def test_an_address_that_the_client_of_nats_takes_is_taken(address: str) -> None:
+    """With or without a port, or as a host and a port."""
+    require_address(address)
 
 
 def test_a_database_without_a_journal_is_said(database_url: str, tmp_path: Path) -> None:
