@@ -9,7 +9,7 @@ from application.tickets import Verdict
 from domain.listing.offer import Component, Discount, Phase, Window
 from domain.listing.state import Listing
 from domain.listing.units import Units
-from domain.order.state import LineFacts, Order
+from domain.order.state import LineFacts, Order, Refund
 from domain.stream.state import Stream
 
 
@@ -213,10 +213,12 @@ class ReturnView(Struct, frozen=True):
 
 
 class RefundView(Struct, frozen=True):
-    """Money that went back."""
+    """Money that went back. ``kind`` says of what: those of a kind sum to ``refunded_minor`` or ``orphaned_minor``."""
 
     refund_id: str
     amount_minor: int
+    kind: Literal["captured", "orphaned"]
+    reason: str
 
 
 class OrderRefusalView(Struct, frozen=True):
@@ -241,7 +243,10 @@ class OrderView(Struct, frozen=True):
     lines: list[OrderLineView]
     captured_minor: int
     refunded_minor: int
-    payment: Literal["none", "pending", "declined", "captured"]
+    orphaned_minor: int
+    """Came for nothing and went back; no part of the other two."""
+    payment: Literal["none", "requested", "pending", "declined", "captured"]
+    """``requested``: asked for, and no answer is on record; ``pending``: the provider will say later."""
     placed_at: datetime | None
     hold_expires_at: datetime | None
     shipped_at: datetime | None
@@ -279,10 +284,10 @@ def order_view(order_id: str, order: Order, version: int, position: int, *, pend
     return OrderView(
         order_id, order.stream_id, order.buyer_id, order.host_id, order.status.value,
         _total(order.currency, lines), [_line(facts) for facts in lines],
-        order.captured_minor, order.refunded_minor, "pending" if pending else _payment(order), order.placed_at,
-        order.hold_expires_at, order.shipped_at, order.delivered_at, order.return_window_ends_at,
+        order.captured_minor, order.refunded_minor, order.orphaned_minor, "pending" if pending else _payment(order),
+        order.placed_at, order.hold_expires_at, order.shipped_at, order.delivered_at, order.return_window_ends_at,
         [ReturnView(key, each.line_id, each.quantity, each.received) for key, each in order.returns.items()],
-        [RefundView(key, amount_minor) for key, amount_minor in order.refunds.items()],
+        [_refund(key, each) for key, each in order.refunds.items()],
         None if refusal is None else OrderRefusalView(refusal.reason, dict(refusal.facts)), version, position,
     )  # fmt: skip
 
@@ -291,9 +296,15 @@ def _total(currency: str, lines: list[LineFacts]) -> MoneyView | None:
     return MoneyView(sum(facts.line.amount_minor for facts in lines), currency) if currency else None
 
 
-def _payment(order: Order) -> Literal["none", "declined", "captured"]:
+def _refund(refund_id: str, refund: Refund) -> RefundView:
+    return RefundView(refund_id, refund.amount_minor, "orphaned" if refund.orphaned else "captured", refund.reason)
+
+
+def _payment(order: Order) -> Literal["none", "requested", "declined", "captured"]:
     if order.payment_id is not None:
         return "captured"
+    if order.awaits_answer:
+        return "requested"
     return "declined" if "failed" in order.payments.values() else "none"
 
 
