@@ -226,6 +226,20 @@ async def test_money_in_another_currency_is_put_aside(shop: Shopfront) -> None:
     facts: dict[str, Any] = {"payment_id": "pay_1", "order_id": order_id, "amount_minor": 1999, "currency": "JPY"}
     assert (await heard(shop, "payment.succeeded", 202, **facts))["outcome"] == "parked"
     assert (await shop.get(f"/v1/orders/{order_id}")).json()["status"] == "placed"
+    (parked,) = await shop.store.parked()
+    assert parked.error.endswith(f"1999 JPY (minor units) for {order_id}, whose order is in EUR")
+
+
+async def test_money_for_a_refused_order_is_put_aside(shop: Shopfront) -> None:
+    """Nothing was ever held for it: somebody must look where the money came from."""
+    stream_id, listing_id = await shop.open(allotment=1)
+    await shop.order(stream_id, listing_id, 2)
+    head = await shop.head()
+    (row,) = (await shop.get(f"/v1/orders?stream_id={stream_id}&min_position={head}")).json()["orders"]
+    facts: dict[str, Any] = {"payment_id": "pay_1", "order_id": row["order_id"], "amount_minor": 3998}
+    assert (await heard(shop, "payment.succeeded", 202, **facts))["outcome"] == "parked"
+    (parked,) = await shop.store.parked()
+    assert parked.error.endswith("whose order was refused")
 
 
 async def test_what_means_nothing_to_us_is_taken_and_forgotten(shop: Shopfront) -> None:
