@@ -1,5 +1,6 @@
 """What clients are told: states and rows as answers. Money is an amount with its currency, times are in UTC."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -8,9 +9,9 @@ from msgspec import Meta, Struct
 from application.tickets import Verdict
 from domain.listing.offer import Component, Discount, Phase, Window
 from domain.listing.state import Listing
-from domain.listing.units import Units
 from domain.order.state import LineFacts, Order, Refund
 from domain.stream.state import Stream
+from projections.live_stock import left_of_look
 
 
 class MoneyView(Struct, frozen=True):
@@ -112,7 +113,10 @@ class ComponentView(Struct, frozen=True):
 
 
 class UnitsView(Struct, frozen=True):
-    """Where the units are; ``allotted`` is the sum of the others."""
+    """Where the units are; ``allotted`` is the sum of the others.
+
+    A look has no units of its own: ``available`` is what its components allow, and the rest 0.
+    """
 
     allotted: int
     available: int
@@ -142,23 +146,30 @@ class ListingView(Struct, frozen=True):
     position: int
 
 
-def listing_view(listing_id: str, listing: Listing, version: int, position: int, now: datetime) -> ListingView:
-    """Return a listing as an answer, as it stands at an instant."""
+def listing_view(
+    listing_id: str, listing: Listing, version: int, position: int, now: datetime, parts: Mapping[str, Listing]
+) -> ListingView:
+    """Return a listing as an answer, as it stands at an instant; what is left of a look is for its parts to say."""
     offer = listing.offer
     return ListingView(
         listing_id, offer.stream_id, offer.sku, offer.title, listing.status(now),
-        MoneyView(offer.price_minor, offer.currency), units_view(listing.units), window_view(listing.window, now),
+        MoneyView(offer.price_minor, offer.currency), _units(listing, parts), window_view(listing.window, now),
         offer.purchase_limit, offer.hold_seconds, discount_views(offer.discounts), component_views(offer.components),
         version, position,
     )  # fmt: skip
 
 
-def units_view(units: Units) -> UnitsView:
-    """Return a unit ledger as an answer."""
+def _units(listing: Listing, parts: Mapping[str, Listing]) -> UnitsView:
+    units, components = listing.units, listing.offer.components
+    left = left_of_look(components, lambda part: _sellable(parts[part])) if components else units.available
     return UnitsView(
-        units.allotted, units.available, units.reserved, units.committed, units.shipped, units.unavailable,
+        units.allotted, left, units.reserved, units.committed, units.shipped, units.unavailable,
         units.returned_to_source,
     )  # fmt: skip
+
+
+def _sellable(part: Listing) -> int:
+    return 0 if part.offer.withdrawn else part.units.available
 
 
 def window_view(window: Window | None, now: datetime) -> WindowView | None:
