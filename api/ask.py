@@ -16,6 +16,7 @@ from api.services import Services
 from application.desk import Versioned
 from application.tickets import Command, Ticket, Verdict
 from domain.ids import PSEUDONYM
+from domain.listing.state import Listing
 from domain.refusal import Invalid, NotFound
 from domain.values import frozen
 from projections.store import Tables
@@ -142,6 +143,17 @@ class Ask:
         if self.principal.role is not Role.ADMIN:
             show = await self.known(found.state.offer.stream_id, "stream")
             self.require(allowed(self.principal, show.state))
+        return found
+
+    async def parts(self, look: Listing, position: int | None = None) -> dict[str, Listing]:
+        """Return the listings that a look is made of, as of a position or of now."""
+        till, found = self.services.till, dict[str, Listing]()
+        for part in look.offer.components:
+            if position is None:
+                then = await till.look(part.listing_id)
+            else:
+                then = await till.histories.at_position(self.services.journal, part.listing_id, position)
+            found[part.listing_id] = then.state
         return found
 
     async def order(self, allowed: access.OfOrder, *, newest: bool = False) -> Seen:

@@ -15,6 +15,7 @@ from api.fields import (
     MAX_QUANTITY,
     PLAIN,
     PRINTABLE,
+    READABLE,
     Amount,
     Body,
     Count,
@@ -175,7 +176,7 @@ class ComponentBody(Body, frozen=True):
 class CreateListingBody(Body, frozen=True):
     """A product to offer. Without ``opens_at`` it is a draft; a look names its components and has no allotment."""
 
-    sku: Annotated[str, Meta(pattern=PLAIN, min_length=1, max_length=64, examples=["SCARF-RED"])]
+    sku: Annotated[str, Meta(pattern=READABLE, min_length=1, max_length=64, examples=["SCARF-RED"])]
     title: Line
     price: MoneyBody
     allotment: Units = 0
@@ -215,6 +216,12 @@ class AdjustBody(Body, frozen=True):
     reason: Reason
     reference: Name | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a correction that corrects nothing."""
+        super().__post_init__()
+        if not self.delta:
+            raise ValueError("The field `delta` must not be 0")
 
 
 class PriceBody(Body, frozen=True):
@@ -301,7 +308,7 @@ class PaymentBody(Body, frozen=True):
 
 
 class PaymentNews(Struct, frozen=True):
-    """What a provider says about a payment. It may say more than we need."""
+    """What a provider says about a payment. It may say more than is known here: providers add fields."""
 
     payment_id: Token
     order_id: OrderName

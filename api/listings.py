@@ -31,7 +31,7 @@ async def create_listing(ask: Ask, body: bodies.CreateListingBody) -> Answer[Lis
     discount = None if body.discount is None else _discount(ask, body.discount)
     verdict = await ask.ring(c.CreateListing(listing_id, created, _period(body), discount))
     made = await ask.told(verdict, told(verdict, "listing"))
-    view = listing_view(made.id, made.state, made.version, verdict.position, ask.now)
+    view = await _view(ask, made, verdict.position)
     return answer(view, status=201, version=made.version, location=f"/v1/listings/{made.id}")
 
 
@@ -48,12 +48,16 @@ def _discount(ask: Ask, body: bodies.DiscountBody) -> Discount:
     return body.discount(idempotency.part_id("discount", ask.command_id), ask.now)
 
 
+async def _view(ask: Ask, found: Seen, position: int, as_of: int | None = None) -> ListingView:
+    parts = await ask.parts(found.state, as_of)
+    return listing_view(found.id, found.state, found.version, position, ask.now, parts)
+
+
 async def _edit(ask: Ask, command: Any) -> Answer[ListingView]:
     """Ring up a command to a listing and answer with the listing."""
     verdict = await ask.ring(command)
     changed = await ask.told(verdict, command.target)
-    view = listing_view(changed.id, changed.state, changed.version, verdict.position, ask.now)
-    return answer(view, version=changed.version)
+    return answer(await _view(ask, changed, verdict.position), version=changed.version)
 
 
 async def _tell(ask: Ask, found: Seen, command: Any) -> Answer[ListingView]:
@@ -152,7 +156,8 @@ async def adjust_stock(ask: Ask, body: bodies.AdjustBody) -> Answer[ListingView]
 async def get_listing(ask: Ask, query: params.ReadQuery) -> Answer[ListingView]:
     """Return a listing, now or as of any position; its status is judged at the time of the request."""
     found, position = await ask.of(await ask.listing(), "listing", query)
-    return answer(listing_view(found.id, found.state, found.version, position, ask.now), version=found.version)
+    view = await _view(ask, found, position, None if query.as_of is None else position)
+    return answer(view, version=found.version)
 
 
 ENDPOINTS = (

@@ -14,13 +14,13 @@ from attrs import Factory, define
 
 from api.live_log import FrameLog, Told, event
 from api.live_news import Digest, Ticker, count
-from api.live_shapes import Shape, available_of, listing_shape, money, place_shape, stream_shape
+from api.live_shapes import Shape, listing_shape, money, place_shape, stream_shape
 from api.live_totals import Totals, totals_of
 from domain.ids import ListingId, StreamId
 from domain.record import Record
 from domain.values import frozen
 from projections.leaderboards import Board
-from projections.live_stock import LIVE_STOCK, StockRow
+from projections.live_stock import LIVE_STOCK, StockRow, available_of
 from projections.queries import Metric, leaderboard, stream
 from projections.store import Query, Tables
 from projections.streams import StreamRow

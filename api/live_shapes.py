@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from api.views import component_views, discount_views, window_view
-from domain.ids import ListingId
 from domain.listing.offer import best_quote
 from projections.leaderboards import StandingRow
 from projections.live_stock import StockRow
@@ -20,15 +19,6 @@ Shape = dict[str, Any]
 def money(amount_minor: int, currency: str) -> Shape:
     """Return an amount with its currency."""
     return {"amount_minor": amount_minor, "currency": currency}
-
-
-def available_of(row: StockRow, rows: Mapping[ListingId, StockRow]) -> int:
-    """Return the units for sale; of a look, how many the scarcest component allows."""
-    if not row.components:
-        return row.available
-    return min(
-        rows[part.listing_id].available // part.quantity if part.listing_id in rows else 0 for part in row.components
-    )
 
 
 def listing_shape(row: StockRow, available: int, now: datetime) -> Shape:

@@ -164,7 +164,7 @@ def _row(row: OrderRow) -> OrderRowView:
     total = MoneyView(row.total_minor, row.currency) if row.currency else None
     return OrderRowView(
         row.order_id, row.stream_id, row.buyer_id, row.status, row.units, total, row.captured_minor,
-        row.refunded_minor, row.placed_at, row.reason,
+        row.refunded_minor, row.orphaned_minor, row.placed_at, row.reason,
     )  # fmt: skip
 
 

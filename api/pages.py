@@ -5,6 +5,7 @@ this server and nothing is written into the page's HTML, so the content policy a
 a browser keeps them and asks by ETag whether they changed.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
@@ -17,12 +18,14 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from api.fields import STREAM_NAME
 from api.live_shapes import Shape, stream_shape
 from api.services import Services
 from domain.refusal import NotFound
 from domain.stream.state import Status
 from domain.values import frozen
-from projections.store import Query, Tables
+from projections.queries import stream
+from projections.store import Query, StoreError, Tables
 from projections.streams import STREAMS, StreamRow
 
 POLICY: Final = (
@@ -38,6 +41,7 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 MEDIA_TYPES: Final = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+PAGE: Final = "show.html"
 SHOWS: Final = 60
 """Shows of the day that a page offers."""
 _FOR_NOW: Final = {"Cache-Control": "public, max-age=1"}
@@ -77,10 +81,30 @@ def _serve(request: _Asked, name: str) -> Response[bytes]:
     return Response(file.data, headers=headers, media_type=file.media_type)
 
 
-@get(["/", "/shows/{stream_id:str}"], media_type=MediaType.HTML, include_in_schema=False)
+@get("/", media_type=MediaType.HTML, include_in_schema=False)
 async def page(request: _Asked) -> Response[bytes]:
-    """Show the running show, or the one that is asked for."""
-    return _serve(request, "show.html")
+    """Show the running show."""
+    return _serve(request, PAGE)
+
+
+@get("/shows/{stream_id:str}", media_type=MediaType.HTML, include_in_schema=False)
+async def page_of_show(
+    stream_id: FromPath[str], request: _Asked, services: NamedDependency[Services]
+) -> Response[bytes]:
+    """Show a show; where there is none the same page says so, and its status too."""
+    if await _is_there(services.tables, stream_id):
+        return _serve(request, PAGE)
+    return Response(FILES[PAGE].data, status_code=404, headers=HEADERS, media_type=FILES[PAGE].media_type)
+
+
+async def _is_there(tables: Tables, stream_id: str) -> bool:
+    """Tell whether there is a show; while the database is away the page itself has to find out."""
+    if re.match(STREAM_NAME, stream_id) is None:
+        return False
+    try:
+        return await stream(tables, stream_id) is not None
+    except StoreError:
+        return True
 
 
 @get("/static/{name:str}", include_in_schema=False)
@@ -115,4 +139,4 @@ async def _with_status(tables: Tables, status: Status, order: str) -> Sequence[S
     return found.rows
 
 
-HANDLERS = [page, static, favicon, shows]
+HANDLERS = [page, page_of_show, static, favicon, shows]

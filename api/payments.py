@@ -19,10 +19,12 @@ from api.problems import PaymentDeclined, PaymentOrphaned
 from api.reading import decoded
 from api.views import OrderView, WebhookView, order_view
 from application import commands as c
+from application.desk import Versioned
 from application.payments import PaymentOutcome, booking
 from application.ports import Payment
 from application.tickets import Command
 from domain.order import events as order
+from domain.order.state import Stage
 
 PROVIDER: Final = Principal(Role.CLIENT, "payment-provider")
 STATUSES: Final = {"payment.succeeded": "succeeded", "payment.failed": "declined"}
@@ -74,12 +76,21 @@ async def hear_payment(ask: Ask, body: bodies.WebhookBody) -> Answer[WebhookView
         return answer(WebhookView("ignored"))
     news = decoded(bodies.PaymentNews, msgspec.json.encode(body.data), "data")
     order = await ask.services.till.look(news.order_id)
-    if not order.version:
-        return await _parked(ask, news, body.type)
-    if status == "succeeded" and news.currency != order.state.currency:
-        return await _parked(ask, news, body.type)
+    if misfit := _misfit(order, news, status):
+        return await _parked(ask, news, body.type, misfit)
     payment = Payment(news.payment_id, status, news.amount_minor, news.reason)
     return await _booked(ask, booking(news.order_id, payment), news.payment_id, body.type)
+
+
+def _misfit(known: Versioned, news: bodies.PaymentNews, status: str) -> str:
+    """Say why nothing can be booked on an order; money that was taken for it waits for somebody to look."""
+    if not known.version:
+        return "which fits no order"
+    if status == "declined":
+        return ""
+    if known.state.stage is Stage.REFUSED:
+        return "whose order was refused"
+    return "" if news.currency == known.state.currency else f"whose order is in {known.state.currency}"
 
 
 async def _booked(ask: Ask, command: Command, payment_id: str, kind: str) -> Answer[WebhookView]:
@@ -93,9 +104,9 @@ async def _booked(ask: Ask, command: Command, payment_id: str, kind: str) -> Ans
     return answer(WebhookView("orphaned" if orphaned else "booked", verdict.position))
 
 
-async def _parked(ask: Ask, news: bodies.PaymentNews, kind: str) -> Answer[WebhookView]:
-    """Put a callback aside whose order we do not know, or that is about other money than the order's."""
-    facts = f"{kind} of {news.amount_minor} {news.currency} (minor units) for {news.order_id}, which fits no order"
+async def _parked(ask: Ask, news: bodies.PaymentNews, kind: str, misfit: str) -> Answer[WebhookView]:
+    """Put a callback aside with what is known of it."""
+    facts = f"{kind} of {news.amount_minor} {news.currency} (minor units) for {news.order_id}, {misfit}"
     await ask.services.parking.park("webhooks", 0, f"{news.payment_id}/{kind}", facts)
     return answer(WebhookView("parked"), status=202)
 

@@ -44,6 +44,7 @@ class OrderRowView(Struct, frozen=True):
     total: MoneyView | None
     captured_minor: int
     refunded_minor: int
+    orphaned_minor: int
     placed_at: datetime
     reason: str
 

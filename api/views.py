@@ -1,5 +1,6 @@
 """What clients are told: states and rows as answers. Money is an amount with its currency, times are in UTC."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -8,9 +9,9 @@ from msgspec import Meta, Struct
 from application.tickets import Verdict
 from domain.listing.offer import Component, Discount, Phase, Window
 from domain.listing.state import Listing
-from domain.listing.units import Units
-from domain.order.state import LineFacts, Order
+from domain.order.state import LineFacts, Order, Refund
 from domain.stream.state import Stream
+from projections.live_stock import left_of_look
 
 
 class MoneyView(Struct, frozen=True):
@@ -112,7 +113,10 @@ class ComponentView(Struct, frozen=True):
 
 
 class UnitsView(Struct, frozen=True):
-    """Where the units are; ``allotted`` is the sum of the others."""
+    """Where the units are; ``allotted`` is the sum of the others.
+
+    A look has no units of its own: ``available`` is what its components allow, and the rest 0.
+    """
 
     allotted: int
     available: int
@@ -142,23 +146,30 @@ class ListingView(Struct, frozen=True):
     position: int
 
 
-def listing_view(listing_id: str, listing: Listing, version: int, position: int, now: datetime) -> ListingView:
-    """Return a listing as an answer, as it stands at an instant."""
+def listing_view(
+    listing_id: str, listing: Listing, version: int, position: int, now: datetime, parts: Mapping[str, Listing]
+) -> ListingView:
+    """Return a listing as an answer, as it stands at an instant; what is left of a look is for its parts to say."""
     offer = listing.offer
     return ListingView(
         listing_id, offer.stream_id, offer.sku, offer.title, listing.status(now),
-        MoneyView(offer.price_minor, offer.currency), units_view(listing.units), window_view(listing.window, now),
+        MoneyView(offer.price_minor, offer.currency), _units(listing, parts), window_view(listing.window, now),
         offer.purchase_limit, offer.hold_seconds, discount_views(offer.discounts), component_views(offer.components),
         version, position,
     )  # fmt: skip
 
 
-def units_view(units: Units) -> UnitsView:
-    """Return a unit ledger as an answer."""
+def _units(listing: Listing, parts: Mapping[str, Listing]) -> UnitsView:
+    units, components = listing.units, listing.offer.components
+    left = left_of_look(components, lambda part: _sellable(parts[part])) if components else units.available
     return UnitsView(
-        units.allotted, units.available, units.reserved, units.committed, units.shipped, units.unavailable,
+        units.allotted, left, units.reserved, units.committed, units.shipped, units.unavailable,
         units.returned_to_source,
     )  # fmt: skip
+
+
+def _sellable(part: Listing) -> int:
+    return 0 if part.offer.withdrawn else part.units.available
 
 
 def window_view(window: Window | None, now: datetime) -> WindowView | None:
@@ -213,10 +224,12 @@ class ReturnView(Struct, frozen=True):
 
 
 class RefundView(Struct, frozen=True):
-    """Money that went back."""
+    """Money that went back. ``kind`` says of what: those of a kind sum to ``refunded_minor`` or ``orphaned_minor``."""
 
     refund_id: str
     amount_minor: int
+    kind: Literal["captured", "orphaned"]
+    reason: str
 
 
 class OrderRefusalView(Struct, frozen=True):
@@ -241,7 +254,10 @@ class OrderView(Struct, frozen=True):
     lines: list[OrderLineView]
     captured_minor: int
     refunded_minor: int
-    payment: Literal["none", "pending", "declined", "captured"]
+    orphaned_minor: int
+    """Came for nothing and went back; no part of the other two."""
+    payment: Literal["none", "requested", "pending", "declined", "captured"]
+    """``requested``: asked for, and no answer is on record; ``pending``: the provider will say later."""
     placed_at: datetime | None
     hold_expires_at: datetime | None
     shipped_at: datetime | None
@@ -279,10 +295,10 @@ def order_view(order_id: str, order: Order, version: int, position: int, *, pend
     return OrderView(
         order_id, order.stream_id, order.buyer_id, order.host_id, order.status.value,
         _total(order.currency, lines), [_line(facts) for facts in lines],
-        order.captured_minor, order.refunded_minor, "pending" if pending else _payment(order), order.placed_at,
-        order.hold_expires_at, order.shipped_at, order.delivered_at, order.return_window_ends_at,
+        order.captured_minor, order.refunded_minor, order.orphaned_minor, "pending" if pending else _payment(order),
+        order.placed_at, order.hold_expires_at, order.shipped_at, order.delivered_at, order.return_window_ends_at,
         [ReturnView(key, each.line_id, each.quantity, each.received) for key, each in order.returns.items()],
-        [RefundView(key, amount_minor) for key, amount_minor in order.refunds.items()],
+        [_refund(key, each) for key, each in order.refunds.items()],
         None if refusal is None else OrderRefusalView(refusal.reason, dict(refusal.facts)), version, position,
     )  # fmt: skip
 
@@ -291,9 +307,15 @@ def _total(currency: str, lines: list[LineFacts]) -> MoneyView | None:
     return MoneyView(sum(facts.line.amount_minor for facts in lines), currency) if currency else None
 
 
-def _payment(order: Order) -> Literal["none", "declined", "captured"]:
+def _refund(refund_id: str, refund: Refund) -> RefundView:
+    return RefundView(refund_id, refund.amount_minor, "orphaned" if refund.orphaned else "captured", refund.reason)
+
+
+def _payment(order: Order) -> Literal["none", "requested", "declined", "captured"]:
     if order.payment_id is not None:
         return "captured"
+    if order.awaits_answer:
+        return "requested"
     return "declined" if "failed" in order.payments.values() else "none"
 
 

@@ -31,6 +31,7 @@ _TOLD: Final = {
     "Object contains unknown field": "is not known here",
     "Expected `datetime` with a timezone component": "must say its offset from UTC",
     "Invalid RFC3339 encoded datetime": "must be a time in RFC 3339",
+    "Number out of range": "is a number out of range",
 }
 
 

@@ -3,7 +3,7 @@
 A look (a listing made of components) has no units of its own; what is left of it is computed when it is asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +50,11 @@ class StockRow:
     position: int = 0
 
     @property
+    def sellable(self) -> int:
+        """Units that may be sold, alone or in a look: none once it is withdrawn."""
+        return 0 if self.withdrawn else self.available
+
+    @property
     def window(self) -> Window | None:
         """The window as the domain knows it."""
         if not self.window_number or self.opens_at is None:
@@ -68,6 +73,18 @@ class StockRow:
 
 
 LIVE_STOCK = Table("live_stock", StockRow, key=("listing_id",), indexes=(("stream_id", "listing_id"),))
+
+
+def available_of(row: StockRow, rows: Mapping[ListingId, StockRow]) -> int:
+    """Return the units for sale; of a look, what its components allow: a component that is not known has none."""
+    if not row.components:
+        return row.available
+    return left_of_look(row.components, lambda part: rows[part].sellable if part in rows else 0)
+
+
+def left_of_look(components: Sequence[Component], left: Callable[[ListingId], int]) -> int:
+    """Return how many of a look can be had: as many as the scarcest component allows, of which ``left`` tells."""
+    return min(left(part.listing_id) // part.quantity for part in components)
 
 
 def _created(_: Key, record: Fact, event: e.ListingCreated) -> StockRow:

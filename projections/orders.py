@@ -35,6 +35,8 @@ class OrderRow:
     placed_at: datetime
     captured_minor: int = 0
     refunded_minor: int = 0
+    orphaned_minor: int = 0
+    """Came for nothing and went back; no part of the other two."""
     reason: str = ""
     """Why it was refused."""
     position: int = 0
@@ -79,8 +81,17 @@ def _captured(row: OrderRow, _: Fact, event: o.PaymentCaptured) -> None:
     row.status = _status(row)
 
 
+def _cancelled(row: OrderRow, record: Fact, event: o.OrderCancelled) -> None:
+    _reaches(Stage.CANCELLED)(row, record, event)
+    row.units = 0
+
+
 def _line_cancelled(row: OrderRow, _: Fact, event: o.LineCancelled) -> None:
     row.units -= event.quantity
+
+
+def _orphaned(row: OrderRow, _: Fact, event: o.PaymentOrphaned) -> None:
+    row.orphaned_minor += event.amount_minor
 
 
 def _money_back(row: OrderRow, _: Fact, event: o.RefundIssued) -> None:
@@ -105,9 +116,10 @@ PROJECTION = Projection(
         o.OrderPlaced: put(ORDERS, _placed),
         o.OrderRefused: put(ORDERS, _refused),
         o.PaymentCaptured: change(ORDERS, _captured),
+        o.PaymentOrphaned: change(ORDERS, _orphaned),
         o.PaymentFailed: change(ORDERS, _reaches(Stage.PAYMENT_FAILED)),
         o.OrderExpired: change(ORDERS, _reaches(Stage.EXPIRED)),
-        o.OrderCancelled: change(ORDERS, _reaches(Stage.CANCELLED)),
+        o.OrderCancelled: change(ORDERS, _cancelled),
         o.OrderShipped: change(ORDERS, _reaches(Stage.SHIPPED)),
         o.OrderDelivered: change(ORDERS, _reaches(Stage.DELIVERED)),
         o.OrderCompleted: change(ORDERS, _reaches(Stage.COMPLETED)),

@@ -1,6 +1,6 @@
 """What read models are asked, over live tables and over those of any position of the past alike."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from domain.values import frozen
 from projections.commissions import COMMISSIONS, CommissionRow
 from projections.deadlines import DEADLINES, DeadlineRow
 from projections.leaderboards import AUDIENCES, STANDINGS, Board, StandingRow
-from projections.live_stock import LIVE_STOCK, StockRow
+from projections.live_stock import LIVE_STOCK, StockRow, available_of
 from projections.orders import ORDERS, OrderRow
 from projections.pages import Page, bounded, cursor_of, offset_in, page_by_key
 from projections.payouts import PAYOUTS, PayoutRow
@@ -53,15 +53,7 @@ async def _with_looks(tables: Tables, rows: Sequence[StockRow]) -> list[Stock]:
     missing = [(listing_id,) for listing_id in sorted(parts - known.keys())]
     if missing:
         known |= {row.listing_id: row for row in (await tables.load(LIVE_STOCK, missing)).values()}
-    return [Stock(row, _available(row, known)) for row in rows]
-
-
-def _available(row: StockRow, known: Mapping[ListingId, StockRow]) -> int:
-    if not row.components:
-        return row.available
-    return min(
-        known[part.listing_id].available // part.quantity if part.listing_id in known else 0 for part in row.components
-    )
+    return [Stock(row, available_of(row, known)) for row in rows]
 
 
 # leaderboards

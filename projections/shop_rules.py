@@ -283,7 +283,7 @@ class ShopRules:
     def _refunded(self, record: Record, _: Metadata, event: o.RefundIssued, order: Order) -> None:
         self.counts["refunds"] += 1
         over = [facts.line.line_id for facts in order.lines.values() if facts.refundable_minor < 0]
-        loose = sum(order.refunds.values()) - order.refunded_minor
+        loose = sum(each.amount_minor for each in order.refunds.values()) - order.refunded_minor
         parts = sum(each.amount_minor for each in event.allocations)
         if over or order.refunded_minor > order.captured_minor or loose > order.orphaned_minor:
             found = f"{record.history_id} gave back {order.refunded_minor} of {order.captured_minor}"

@@ -130,17 +130,19 @@ async def _totals(store: Any) -> dict[str, Any]:
 
     orders = (await store.find(Query(ORDERS))).rows
     stock = (await store.find(Query(LIVE_STOCK))).rows
-    captured: Counter[str] = Counter()
-    for row in orders:
-        if row.captured_minor:
-            captured[row.currency] += row.captured_minor - row.refunded_minor
     return {
         "streams": dict(sorted(Counter(row.status for row in (await store.find(Query(STREAMS))).rows).items())),
         "orders": dict(sorted(Counter(row.status for row in orders).items())),
         "units": {name: sum(getattr(row, name) for row in stock) for name in _BUCKETS},
-        "captured_minor": dict(sorted(captured.items())),
+        **{name: _by_currency(orders, name) for name in ("captured_minor", "refunded_minor", "orphaned_minor")},
         "payouts": plain((await store.find(Query(PAYOUTS))).rows),
     }
+
+
+def _by_currency(orders: Any, name: str) -> dict[str, int]:
+    """Sum what orders say under a name, a currency at a time."""
+    currencies = sorted({row.currency for row in orders if getattr(row, name)})
+    return {each: sum(getattr(row, name) for row in orders if row.currency == each) for each in currencies}
 
 
 _BUCKETS = ("allotted", "available", "reserved", "committed", "shipped", "unavailable", "returned_to_source")

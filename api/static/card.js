@@ -21,7 +21,8 @@ export function standing(listing, now) {
 /** Nothing is left and nothing is held, and that because it was sold. */
 const soldAll = ({ available, reserved, committed, shipped }) => available <= 0 && reserved <= 0 && committed + shipped > 0;
 
-const OVER = new Set(["closed", "withdrawn"]);
+/** Of these it is told what was sold, of the others what is left. */
+const OVER = new Set(["closed", "withdrawn", "sold_out"]);
 const TAGS = {
   draft: "Not on sale",
   scheduled: "Coming up",
@@ -38,7 +39,7 @@ export class Card {
 
   constructor(template) {
     this.element = template.content.firstElementChild.cloneNode(true);
-    const names = ["name", "tag", "sku", "price", "was", "left-text", "holds", "bar-left", "bar-held", "clock", "clock-label", "clock-time"];
+    const names = ["name", "tag", "sku", "price", "was", "left-text", "limit", "holds", "bar", "bar-left", "bar-held", "clock", "clock-label", "clock-time"];
     for (const name of names) this.#parts[name] = this.element.querySelector(`.${name}`);
   }
 
@@ -69,13 +70,26 @@ export class Card {
     this.#data("few", String(few));
   }
 
-  #stock(state, { available, reserved, allotted, committed, shipped }) {
-    const looks = allotted === 0 && available > 0 ? available : allotted;
-    const part = (number) => (looks > 0 ? Math.min(1, Math.max(0, number / looks)) : 0);
-    this.#fill("bar-left", 0, part(available));
-    this.#fill("bar-held", part(available), part(available + reserved));
-    this.#text("left-text", leftText(state, available, committed + shipped));
-    this.#text("holds", reserved > 0 ? `${count(reserved)} in checkout` : OVER.has(state) ? `${count(available)} not sold` : "");
+  /** A look has no units of its own: it is only told how many can be had. */
+  #stock(state, listing) {
+    const { available, reserved, committed, shipped, purchase_limit: limit } = listing;
+    const [over, look] = [OVER.has(state), listing.components?.length > 0];
+    const own = (text) => (look ? "" : text);
+    this.#parts.bar.hidden = look;
+    this.#bar(over, listing);
+    this.#text("left-text", over ? own(`${count(committed + shipped)} sold`) : leftText(state, available));
+    this.#text("limit", limit && !over ? own(`at most ${count(limit)} each`) : "");
+    const unsold = over && available > 0 ? own(`${count(available)} not sold`) : "";
+    this.#text("holds", reserved > 0 ? `${count(reserved)} in checkout` : unsold);
+  }
+
+  /** Fill with what is left of what was allotted; when it is over, with what was sold of what could be. */
+  #bar(over, { available, reserved, allotted, committed, shipped }) {
+    const sold = committed + shipped;
+    const [filled, whole] = over ? [sold, sold + reserved + available] : [available, allotted];
+    const part = (number) => (whole > 0 ? Math.min(1, Math.max(0, number / whole)) : 0);
+    this.#fill("bar-left", 0, part(filled));
+    this.#fill("bar-held", part(filled), part(filled + reserved));
   }
 
   #clock(state, { window: period }, now) {
@@ -108,8 +122,7 @@ export class Card {
   }
 }
 
-function leftText(state, available, sold) {
-  if (state === "sold_out" || OVER.has(state)) return `${count(sold)} sold`;
+function leftText(state, available) {
   if (state === "in_checkout") return "None left for now";
   return state === "open" ? `${count(available)} left` : `${count(available)} to sell`;
 }

@@ -21,6 +21,7 @@ export class Listings {
   #shown = PAGE;
   #pins = [];
   #onAir = null;
+  #stage = "ahead";
 
   constructor(page, clock) {
     this.page = page;
@@ -53,9 +54,15 @@ export class Listings {
     }
   }
 
-  spotlight(pins, onAir) {
-    [this.#pins, this.#onAir] = [pins, onAir];
+  /** Say what comes first, and whether the show is `ahead`, `on` or `over`. */
+  spotlight(pins, onAir, stage) {
+    [this.#pins, this.#onAir, this.#stage] = [pins, onAir, stage];
     this.arrange();
+  }
+
+  /** Whether units are held that may still be paid. */
+  held() {
+    return [...this.#listings.values()].some((each) => each.reserved > 0);
   }
 
   /** Bring what is on the page up to date: only the changed cards, or all when a second has passed. */
@@ -64,6 +71,7 @@ export class Listings {
     if (now - this.#sortedAt > SORT_EVERY_MS && !this.#inUse()) this.arrange();
     const due = everySecond ? this.#cards.keys() : this.#dirty;
     for (const listingId of due) this.#cards.get(listingId)?.show(this.#listings.get(listingId), now, this.#spot(listingId));
+    if (everySecond) this.#count();
     this.#dirty.clear();
   }
 
@@ -134,9 +142,17 @@ export class Listings {
     this.arrange();
   }
 
+  /** Count what can be bought now; after the show, what was offered. */
+  #count() {
+    const now = this.clock.now();
+    const all = [...this.#listings.values()];
+    const counted = this.#stage === "on" ? all.filter((each) => standing(each, now) === "open") : this.#stage === "over" ? all : [];
+    this.page.count.textContent = all.length ? count(counted.length) : "";
+  }
+
   #say(shown) {
     const hidden = this.#order.length - shown;
-    this.page.count.textContent = this.#listings.size ? count(this.#listings.size) : "";
+    this.#count();
     this.page.filter.hidden = this.#listings.size <= FEW;
     this.page.more.hidden = hidden <= 0;
     this.page.more.textContent = `Show ${count(Math.min(PAGE, hidden))} more of ${count(hidden)}`;

@@ -79,9 +79,6 @@ function present(stream) {
   document.title = `${apart(stream.title)} · livetill`;
   byId("host").textContent = `with ${stream.on_air || stream.host_id}`;
   byId("when").textContent = timing(stream);
-  const note = notes[stream.status]?.(stream);
-  byId("note").hidden = !note;
-  byId("note").textContent = note ?? "";
   byId("rates").hidden = over(); // Of what is over, nothing happens each second.
   byId("sales-title").textContent = over() ? "Sales" : "Sales so far";
   spotlight();
@@ -90,15 +87,24 @@ function present(stream) {
 /** What is on air and what is pinned comes first, while there is a show. */
 function spotlight() {
   const on = show?.status === "live" || show?.status === "interrupted";
-  listings.spotlight(on ? pins : [], on ? show.segment_listing_id : null);
+  listings.spotlight(on ? pins : [], on ? show.segment_listing_id : null, on ? "on" : over() ? "over" : "ahead");
+  remark();
   byId("listings-heading").textContent = over() ? "What was on sale" : "On sale";
 }
 
 const over = () => show?.status === "ended" || show?.status === "cancelled";
 
+/** Say what is to be known of the show as it is. */
+function remark() {
+  if (!show || "empty" in document.body.dataset) return;
+  const note = notes[show.status]?.(show) ?? "";
+  byId("note").hidden = !note;
+  if (byId("note").textContent !== note) byId("note").textContent = note;
+}
+
 const notes = {
   interrupted: () => "The picture is away for a moment. What is open stays open, and deadlines hold.",
-  ended: (stream) => `This show ended${stream.ended_at ? ` at ${when(stream.ended_at)}` : ""}. What is held in checkout can still be paid.`,
+  ended: (stream) => `This show ended${stream.ended_at ? ` at ${when(stream.ended_at)}` : ""}.${listings.held() ? " What is held in checkout can still be paid." : ""}`,
   scheduled: (stream) => `This show starts at ${when(stream.scheduled_at)}. The page comes alive by itself.`,
   cancelled: () => "This show was cancelled.",
 };
@@ -185,6 +191,7 @@ function frame() {
   if (!document.hidden && (dirty || everySecond)) {
     dirty = false;
     listings.refresh(everySecond);
+    if (everySecond) remark();
   }
 }
 

@@ -110,6 +110,15 @@ class Return:
 
 
 @frozen
+class Refund:
+    """Money that went back: of what was captured, or of a payment that came for nothing."""
+
+    amount_minor: int
+    reason: str
+    orphaned: bool
+
+
+@frozen
 class Refusal:
     """Why an order was never placed."""
 
@@ -141,7 +150,7 @@ class Order:
     refunded_minor: int = 0
     orphaned_minor: int = 0
     """Money that came for nothing; it is refunded as soon as it is seen."""
-    refunds: Map[str, int] = Map()
+    refunds: Map[str, Refund] = Map()
     cancellations: Map[str, None] = Map()
     returns: Map[str, Return] = Map()
     shipped_at: datetime | None = None
@@ -164,6 +173,11 @@ class Order:
     def holds_at(self, now: datetime) -> bool:
         """Whether its units are held at an instant."""
         return self.hold_expires_at is not None and now < self.hold_expires_at
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the provider was asked more often than payments were heard of: one answer is not on record."""
+        return len(self.requested) > len(self.payments)
 
     @property
     def due_minor(self) -> int:
@@ -200,7 +214,7 @@ def evolve(state: Order, event: Event) -> Order:
         case OrderExpired():
             return changed(state, stage=Stage.EXPIRED)
         case OrderCancelled():
-            return changed(state, stage=Stage.CANCELLED)
+            return changed(state, stage=Stage.CANCELLED, lines=Map(_without_units(state)))
         case LineCancelled(cancellation_id, line_id, quantity):
             state = changed(state, cancellations=state.cancellations.set(cancellation_id, None))
             facts = state.lines[line_id]
@@ -245,9 +259,14 @@ def _captured(state: Order, event: PaymentCaptured) -> Order:
     )
 
 
+def _without_units(state: Order) -> dict[LineId, LineFacts]:
+    return {key: changed(facts, cancelled=facts.line.quantity) for key, facts in state.lines.items()}
+
+
 def _refunded(state: Order, event: RefundIssued) -> Order:
-    state = changed(state, refunds=state.refunds.set(event.refund_id, event.amount_minor))
-    if not event.allocations:
+    refund = Refund(event.amount_minor, event.reason, orphaned=not event.allocations)
+    state = changed(state, refunds=state.refunds.set(event.refund_id, refund))
+    if refund.orphaned:
         return state
     for allocation in event.allocations:
         state = _with_line(state, _given_back(state.lines[allocation.line_id], allocation))

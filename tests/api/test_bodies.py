@@ -100,6 +100,11 @@ async def test_the_last_of_two_equal_fields_counts(shop: Shopfront) -> None:
         ({"title": "zero\x00byte"}, "title"),
         ({"title": "two\nlines"}, "title"),
         ({"title": "the end\n"}, "title"),
+        ({"title": "  "}, "title"),
+        ({"title": "\u3000\u200b"}, "title"),
+        ({"title": "next\u0085line"}, "title"),
+        ({"title": "turned \u202eevil"}, "title"),
+        ({"title": "apart \u2067evil"}, "title"),
         ({"host_id": "a b"}, "host_id"),
         ({"brand_id": ""}, "brand_id"),
         ({"currency": "eur"}, "currency"),
@@ -120,6 +125,38 @@ async def test_a_show_that_makes_no_sense_says_where(shop: Shopfront, changes: d
     refused = problem(await shop.post("/v1/streams", SHOW | changes), 422, "invalid")
     assert refused["field"] == field
     assert await shop.head() == 0
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Ünïcode & Co.",
+        "春のルック",
+        "Весна",
+        "مرحبا \u200fبكم",
+        "نمی\u200cشود",
+        "नमस्ते",
+        "Family 👨\u200d👩\u200d👧 🏴\U000e0067\U000e007f",
+        "·",
+    ],
+)
+async def test_a_title_may_be_in_any_language(shop: Shopfront, title: str) -> None:
+    """Letters, signs, pictures and the joiners that some scripts need are taken and told as they came."""
+    assert (await shop.must("/v1/streams", SHOW | {"title": title}))["title"] == title
+
+
+async def test_what_viewers_read_says_something(shop: Shopfront) -> None:
+    """Teasers may have several lines; they, and a product's name, are held to the rest."""
+    stream_id = await shop.schedule()
+    assert (await shop.must(f"/v1/streams/{stream_id}/teasers", {"text": "Two\nlines\n"}))["teasers"] == [
+        "Two\nlines\n"
+    ]
+    for text in ("\n \n", "turned \u202eevil", "\x1b[31mred"):
+        refused = await shop.post(f"/v1/streams/{stream_id}/teasers", {"text": text})
+        assert problem(refused, 422, "invalid")["field"] == "text"
+    for name in ("sku", "title"):
+        refused = await shop.post(f"/v1/streams/{stream_id}/listings", LISTING | {name: " \u2066"})
+        assert problem(refused, 422, "invalid")["field"] == name
 
 
 @pytest.mark.parametrize(
@@ -247,6 +284,21 @@ async def test_what_is_asked_of_a_text_is_said_in_words(shop: Shopfront) -> None
 async def test_what_is_wrong_with_an_order_is_said_in_words(shop: Shopfront, body: Any, detail: str) -> None:
     """Nobody has to know what reads the bytes here."""
     assert problem(await shop.post("/v1/orders", body, who="client"), 422, "invalid")["detail"] == detail
+
+
+async def test_a_number_that_no_number_can_hold_is_said_to_be_one(shop: Shopfront) -> None:
+    """Alone or in a field."""
+    told = problem(await shop.post("/v1/orders", b"1e999", who="client"), 422, "invalid")
+    assert told["detail"] == "the body is a number out of range"
+    told = problem(await shop.post("/v1/orders", b'{"stream_id": 1e999}', who="client"), 422, "invalid")
+    assert told["detail"] == "stream_id: is a number out of range"
+
+
+async def test_a_correction_corrects_something(shop: Shopfront) -> None:
+    """Nothing is neither too many nor too few."""
+    _, listing_id = await shop.open()
+    refused = await shop.post(f"/v1/listings/{listing_id}/adjust", {"delta": 0, "reason": "count"})
+    assert problem(refused, 422, "invalid")["detail"] == "delta: must not be 0"
 
 
 @pytest.mark.parametrize(

@@ -122,3 +122,13 @@ async def test_a_stock_movement_with_a_key_is_booked_once(shop: Shopfront) -> No
     await shop.must(path, {"quantity": 2, "reference": "delivery-7"})
     last = await shop.must(path, {"quantity": 2, "reference": "delivery-7"})
     assert last["units"]["allotted"] == 10
+
+
+async def test_a_key_of_a_request_that_left_no_record_may_be_used_again(shop: Shopfront) -> None:
+    """Malformed, or about something that does not exist: nothing was written, so nothing is in the way."""
+    stream_id, listing_id = await shop.open()
+    head = await shop.head()
+    problem(await shop.order(stream_id, listing_id, 0, key="tap-1"), 422, "invalid")
+    problem(await shop.order(stream_id, "listing-none", key="tap-1"), 404, "not_found")
+    assert await shop.head() == head
+    assert (await shop.order(stream_id, listing_id, key="tap-1")).status_code == 201

@@ -114,3 +114,27 @@ async def test_no_window_opens_in_a_show_that_is_over(shop: Shopfront) -> None:
         assert (refused["action"], refused["current_status"]) == ("open_window", status)
     await shop.must(f"/v1/streams/{ended}/restart")
     assert (await shop.must(f"/v1/listings/{listings[0]}/open"))["status"] == "open"
+
+
+async def test_a_look_says_what_can_be_had_of_it(shop: Shopfront) -> None:
+    """Alone as in the show's stock, now as in the past: what its components allow, and nothing without one of them."""
+    stream_id, scarf = await shop.open(allotment=5)
+    parts = [{"listing_id": scarf, "quantity": 2}]
+    look_id = await shop.offer(stream_id, 0, sku="LOOK", price=eur(2999), components=parts)
+    made = await shop.head()
+    await shop.place(stream_id, look_id)
+    assert (await left(shop, look_id), await in_stock(shop, stream_id, look_id)) == (1, 1)
+    assert await left(shop, look_id, f"?as_of={made}") == 2
+    await shop.must(f"/v1/listings/{scarf}/withdraw")
+    assert (await left(shop, look_id), await in_stock(shop, stream_id, look_id)) == (0, 0)
+
+
+async def left(shop: Shopfront, listing_id: str, query: str = "") -> int:
+    """Return how many are available as the listing says."""
+    return int((await shop.get(f"/v1/listings/{listing_id}{query}")).json()["units"]["available"])
+
+
+async def in_stock(shop: Shopfront, stream_id: str, listing_id: str) -> int:
+    """Return how many are available as the show's stock says."""
+    listings = (await shop.get(f"/v1/streams/{stream_id}/stock?min_position={await shop.head()}")).json()["listings"]
+    return next(int(each["available"]) for each in listings if each["listing_id"] == listing_id)

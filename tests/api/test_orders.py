@@ -147,7 +147,10 @@ async def test_an_order_goes_its_way_to_the_buyer_and_back(shop: Shopfront) -> N
     assert refunded.status_code == 201
     after = refunded.json()["order"]
     assert (after["status"], after["captured_minor"], after["refunded_minor"]) == ("partially_refunded", 3998, 1999)
-    assert after["refunds"] == [{"refund_id": refunded.json()["refund_id"], "amount_minor": 1999}]
+    (refund,) = after["refunds"]
+    assert refund == {
+        "refund_id": refunded.json()["refund_id"], "amount_minor": 1999, "kind": "captured", "reason": "returned",
+    }  # fmt: skip
     assert (await shop.get(f"/v1/listings/{listing_id}")).json()["units"]["available"] == 4
 
 
@@ -173,6 +176,23 @@ async def test_cancelling_gives_units_and_money_back(shop: Shopfront) -> None:
     gone = await shop.must(path, {"line_id": "1"}, who="buyer")
     assert (gone["status"], gone["refunded_minor"]) == ("cancelled", 5997)
     assert (await shop.get(f"/v1/listings/{listing_id}")).json()["units"]["available"] == 3
+
+
+async def test_of_a_cancelled_order_no_unit_is_ordered_any_more(shop: Shopfront) -> None:
+    """Its lines say so as its row in the list does; what went back is what was paid."""
+    stream_id, listing_id = await shop.open()
+    order_id = await shop.paid(stream_id, listing_id, 2)
+    gone = await shop.must(f"/v1/orders/{order_id}/cancel", who="buyer")
+    assert [(each["quantity"], each["cancelled"], each["refunded_minor"]) for each in gone["lines"]] == [(2, 2, 3998)]
+    row = await listed(shop, stream_id)
+    assert (row["status"], row["units"], row["refunded_minor"]) == ("cancelled", 0, 3998)
+
+
+async def listed(shop: Shopfront, stream_id: str) -> dict[str, Any]:
+    """Return the row of a show's only order."""
+    answer = await shop.get(f"/v1/orders?stream_id={stream_id}&min_position={await shop.head()}")
+    (row,) = answer.json()["orders"]
+    return dict(row)
 
 
 async def test_money_given_back_does_not_hide_where_the_goods_are(shop: Shopfront) -> None:

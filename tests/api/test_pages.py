@@ -9,6 +9,7 @@ import pytest
 
 from application import commands as c
 from domain.stream.events import EndReason
+from projections.store import StoreUnavailableError
 from tests.api.watching import Theatre, Watcher, theatre
 from tests.builders import schedule_stream
 from tests.rehearsal import STREAM
@@ -37,12 +38,33 @@ async def asked(house: Theatre, path: str, **headers: str) -> Watcher:
     return watcher
 
 
-@pytest.mark.parametrize("path", ["/", "/shows/stream-1"])
-async def test_the_page_is_served_to_everybody(house: Theatre, path: str) -> None:
+@pytest.mark.parametrize(("path", "status"), [("/", 200), (f"/shows/{STREAM}", 200), ("/shows/stream-none", 404)])
+async def test_the_page_is_served_to_everybody(house: Theatre, path: str, status: int) -> None:
     """No token, no build step: a shell of HTML that says which show it is about by its address."""
+    await house.shop.go_live()
+    assert await house.services.wait_for(await house.shop.journal.head(), 10)
     page = await asked(house, path)
-    assert (page.status, page.answer["content-type"]) == (200, "text/html; charset=utf-8")
+    assert (page.status, page.answer["content-type"]) == (status, "text/html; charset=utf-8")
     assert page.body == (STATIC / "show.html").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["nope", "stream-", "stream-%00", "listing-1", "stream-1%0a"])
+async def test_an_address_of_no_show_is_not_found_however_it_is_asked(house: Theatre, name: str) -> None:
+    """Nothing is looked up by a name that cannot be one, and no tag makes it found."""
+    assert (await asked(house, f"/shows/{name}")).status == 404
+    assert (await asked(house, f"/shows/{name}", If_None_Match="*")).status == 404
+
+
+async def test_while_the_database_is_away_the_page_is_still_served(
+    house: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds out by itself, and says that it tries again."""
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailableError
+
+    monkeypatch.setattr(house.store, "load", away)
+    assert (await asked(house, f"/shows/{STREAM}")).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/static/show.js", "/static/show.css", "/static/icon.svg"])

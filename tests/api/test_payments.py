@@ -63,7 +63,13 @@ async def test_an_unanswered_payment_is_settled_by_asking_again(shop: Shopfront)
     unknown = await shop.pay(order_id, "tok_timeout", key="pay-1")
     problem(unknown, 503, "payment_outcome_unknown")
     assert unknown.headers["retry-after"] == "1"
-    assert (await shop.pay(order_id, "tok_timeout", key="pay-1")).json()["status"] == "paid"
+    unsure = (await shop.get(f"/v1/orders/{order_id}")).json()
+    assert (unsure["status"], unsure["payment"]) == ("placed", "requested")
+    shop.clock.advance(301)
+    late = (await shop.get(f"/v1/orders/{order_id}")).json()
+    assert late["payment"] == "requested"
+    paid = (await shop.pay(order_id, "tok_timeout", key="pay-1")).json()
+    assert (paid["status"], paid["payment"]) == ("paid", "captured")
 
 
 async def called_back(shop: Shopfront) -> None:
@@ -125,7 +131,16 @@ async def test_a_payment_of_another_amount_goes_back(shop: Shopfront) -> None:
     assert (await heard(shop, "payment.succeeded", **facts))["outcome"] == "orphaned"
     order = (await shop.get(f"/v1/orders/{order_id}")).json()
     assert (order["status"], order["captured_minor"]) == ("placed", 0)
-    assert order["refunds"] == [{"refund_id": "orphan-pay_1", "amount_minor": 1000}]
+    assert (order["refunded_minor"], order["orphaned_minor"]) == (0, 1000)
+    (refund,) = order["refunds"]
+    assert refund == {
+        "refund_id": "orphan-pay_1", "amount_minor": 1000, "kind": "orphaned", "reason": "amount_mismatch",
+    }  # fmt: skip
+    head = await shop.head()
+    (row,) = (await shop.get(f"/v1/orders?stream_id={stream_id}&min_position={head}")).json()["orders"]
+    assert (row["refunded_minor"], row["orphaned_minor"]) == (0, 1000)
+    then = (await shop.get(f"/v1/orders/{order_id}?as_of={head}")).json()
+    assert then == {**order, "position": head}
     assert (await heard(shop, "payment.succeeded", **facts))["outcome"] == "known"
 
 
@@ -138,7 +153,8 @@ async def test_a_payment_that_comes_too_late_gives_units_or_money(shop: Shopfron
     late: dict[str, Any] = {"payment_id": "pay_1", "order_id": order_id, "amount_minor": 1999}
     assert (await heard(shop, "payment.succeeded", **late))["outcome"] == "orphaned"
     first = (await shop.get(f"/v1/orders/{order_id}")).json()
-    assert (first["status"], first["refunds"]) == ("expired", [{"refund_id": "orphan-pay_1", "amount_minor": 1999}])
+    assert (first["status"], first["orphaned_minor"]) == ("expired", 1999)
+    assert [(each["kind"], each["reason"]) for each in first["refunds"]] == [("orphaned", "hold_expired")]
     shop.clock.advance(61)
     late = {"payment_id": "pay_2", "order_id": other_id, "amount_minor": 1999}
     await heard(shop, "payment.succeeded", **late)
@@ -210,6 +226,20 @@ async def test_money_in_another_currency_is_put_aside(shop: Shopfront) -> None:
     facts: dict[str, Any] = {"payment_id": "pay_1", "order_id": order_id, "amount_minor": 1999, "currency": "JPY"}
     assert (await heard(shop, "payment.succeeded", 202, **facts))["outcome"] == "parked"
     assert (await shop.get(f"/v1/orders/{order_id}")).json()["status"] == "placed"
+    (parked,) = await shop.store.parked()
+    assert parked.error.endswith(f"1999 JPY (minor units) for {order_id}, whose order is in EUR")
+
+
+async def test_money_for_a_refused_order_is_put_aside(shop: Shopfront) -> None:
+    """Nothing was ever held for it: somebody must look where the money came from."""
+    stream_id, listing_id = await shop.open(allotment=1)
+    await shop.order(stream_id, listing_id, 2)
+    head = await shop.head()
+    (row,) = (await shop.get(f"/v1/orders?stream_id={stream_id}&min_position={head}")).json()["orders"]
+    facts: dict[str, Any] = {"payment_id": "pay_1", "order_id": row["order_id"], "amount_minor": 3998}
+    assert (await heard(shop, "payment.succeeded", 202, **facts))["outcome"] == "parked"
+    (parked,) = await shop.store.parked()
+    assert parked.error.endswith("whose order was refused")
 
 
 async def test_what_means_nothing_to_us_is_taken_and_forgotten(shop: Shopfront) -> None:

@@ -19,13 +19,16 @@ from adapters.journal_postgres import PostgresJournal
 from adapters.tables_postgres import PostgresStore
 from adapters.wire import JsonWire
 from api.commands.output import print_json
-from api.commands.replay import _flat
+from api.commands.replay import _flat, _totals
 from api.commands.troubles import CommandError
 from api.commands.verify import _compare_elsewhere
 from application.chapters import EVERY
+from domain.order import events as o
 from projections.catalogue import NAMES, named
 from projections.digest import digest_at
 from projections.verify import compared_with_replay, replay_to
+from tests.builders import paid_order, refund_issued
+from tests.projections.books import following, of
 from tests.rehearsal import LISTING, STREAM
 from tests.stories.shopfront import livetill, serving
 
@@ -212,6 +215,14 @@ def test_replay_without_an_id_sums_up_all_read_models(ask: Any) -> None:
     nothing = document(ask("replay", "--json", "--as-of", "2001-01-01T00:00:00Z"))
     assert (nothing["as_of"], nothing["totals"]["orders"]) == (0, {})
     assert "READ MODEL" in ask("replay").stdout
+
+
+async def test_replay_sums_money_up_as_orders_say_it() -> None:
+    """What came in stands gross, and beside it what went back of it and what came for nothing."""
+    orphaned = o.PaymentOrphaned("pay-2", 500, "amount_mismatch")
+    totals = await _totals(await following(*of("order-1", *paid_order(), refund_issued(amount_minor=400), orphaned)))
+    money = {name: totals[name] for name in ("captured_minor", "refunded_minor", "orphaned_minor")}
+    assert money == {"captured_minor": {"EUR": 1999}, "refunded_minor": {"EUR": 400}, "orphaned_minor": {"EUR": 500}}
 
 
 def test_doctor_finds_nothing_wrong_with_a_sound_shop(ask: Any, nats_url: str) -> None:

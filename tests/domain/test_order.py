@@ -232,6 +232,21 @@ def test_calling_off_after_paying_gives_everything_back() -> None:
     ).leaves({"status": Status.CANCELLED, "refunded_minor": 3998})
 
 
+def test_nothing_is_ordered_any_more_of_a_cancelled_order() -> None:
+    """Called off as a whole, or line by line to the end: every unit of every line is cancelled, and nothing is due."""
+    placed: list[o.Event] = [order_placed(line(1, quantity=2), line(2)), o.LineCancelled("cancel-1", "1", 1)]
+    given(ORDER, *placed).when(oc.CancelOrder(at(90))).gives(
+        lambda order: [(facts.cancelled, facts.kept) for facts in order.in_order()], [(2, 0), (1, 0)]
+    ).leaves({"due_minor": 0})
+
+
+def test_a_request_for_payment_waits_for_its_answer() -> None:
+    """A decline is an answer; who asks again waits again."""
+    asked: list[o.Event] = [order_placed(), o.PaymentRequested("key-1", 1999, at(60))]
+    declined = given(ORDER, *asked).when(oc.FailPayment("pay-1", "no_funds")).leaves({"awaits_answer": False})
+    given(ORDER, *asked, *declined.events).when(oc.RequestPayment("key-2", at(70))).leaves({"awaits_answer": True})
+
+
 def test_cancel_or_ship_whichever_is_first() -> None:
     """The other one is refused: a parcel on its way is a return, a cancelled order is not sent."""
     given(ORDER, *shipped_order()).when(oc.CancelOrder(days(1))).refused(NotAllowedNow, status="shipped")

@@ -186,7 +186,84 @@ async def test_what_is_over_is_told_as_over(house: Theatre, tmp_path: Path) -> N
         assert await tab.value(cards.format(".tag")) == ["Sold out", "Closed"]
         assert await tab.value(cards.format(".left-text")) == ["10 sold", "2 sold"]
         assert await tab.value(cards.format(".holds")) == ["", "3 not sold"]
+        bars = "[...document.querySelectorAll('.card .bar-left')].map((bar) => bar.style.clipPath)"
+        assert await tab.value(bars) == ["inset(0px 0%)", "inset(0px 60% 0px 0%)"]
         assert "so far" not in await tab.text("main")
+
+
+async def test_what_is_held_after_the_end_is_spoken_of_while_it_is(house: Theatre, tmp_path: Path) -> None:
+    """Only somebody in checkout can still pay; when the last hold is gone nothing is said of it any more."""
+    await house.shop.order("order-1", 3)
+    await house.shop.do(c.EndStream(STREAM, EndReason.HOST))
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/shows/{STREAM}")
+        await tab.until("document.querySelector('#note').textContent.endsWith('can still be paid.')")
+        await house.shop.do(c.CancelOrder("order-1"))
+        await tab.until("!document.querySelector('#note').textContent.includes('checkout')")
+        assert "This show ended" in await tab.text("#note")
+
+
+async def test_what_is_counted_as_on_sale_can_be_bought_now(house: Theatre, tmp_path: Path) -> None:
+    """Neither what is sold out nor what is not open yet; how many one buyer may have stands beside what is left."""
+    for number, facts in ((2, {}), (3, {"purchase_limit": 2}), (4, {})):
+        await house.shop.offer(5, listing_id=f"listing-{number}", **facts)
+    await house.shop.do(c.CloseWindow("listing-4"))
+    await house.shop.order("order-1", 10)
+    await house.shop.pay("order-1")
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until("document.querySelectorAll('.card').length === 4")
+        assert await tab.text("#count") == "2"
+        limits = "[...document.querySelectorAll('.card')].map((card) => card.querySelector('.left > span').textContent)"
+        assert sorted(await tab.value(limits)) == ["0 sold", "10 sold", "5 left", "5 leftat most 2 each"]
+        await house.shop.do(c.EndStream(STREAM, EndReason.HOST))
+        await tab.until("document.querySelector('#count').textContent === '4'")
+
+
+async def test_a_look_is_told_by_what_can_be_had_of_it(house: Theatre, tmp_path: Path) -> None:
+    """It has no units of its own: no bar, and nothing that was sold of it."""
+    await house.shop.offer(0, listing_id="listing-look", components=[(LISTING, 5)])
+    card = "[...document.querySelectorAll('.card')].find((card) => card.textContent.includes('sku-listing-look'))"
+    async with serving(house) as port, browser(tmp_path) as tab:
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until(f"{card}.querySelector('.left-text').textContent === '2 left'")
+        assert await tab.value(f"{card}.querySelector('.bar').hidden")
+        await house.shop.order("order-1", 2, listing_id="listing-look")
+        await house.shop.pay("order-1")
+        await tab.until(f"{card}.dataset.state === 'sold_out'")
+        assert (await tab.value(f"{card}.querySelector('.left').textContent")).strip() == ""
+
+
+async def test_a_word_without_end_does_not_widen_other_pages(house: Theatre, tmp_path: Path) -> None:
+    """Wherever another show is named its title breaks; and the shows, like the search, end where the listings do."""
+    for number in range(2, 8):
+        await house.shop.offer(5, listing_id=f"listing-{number}")
+    await house.shop.do(c.EndStream(STREAM, EndReason.HOST))
+    show = schedule_stream(host_id="host-2", title="Endless" * 28)
+    await house.shop.do(c.Tell("stream-2", show, new=True))
+    await house.shop.do(c.StartStream("stream-2"))
+    edge = "document.querySelector('{}').getBoundingClientRect().right"
+    async with serving(house) as port:
+        for width in (390, 1280):
+            async with browser(tmp_path / f"{width}") as tab:
+                await tab.open(f"http://127.0.0.1:{port}/shows/{STREAM}", width=width)
+                await tab.until(
+                    "!document.querySelector('#elsewhere').hidden && document.querySelector('.card') !== null"
+                )
+                assert await tab.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+                edges = [await tab.value(edge.format(each)) for each in ("#listings", "#filter")]
+                assert edges[0] == edges[1]
+                assert await tab.value(edge.format(".card")) == await tab.value(edge.format(".show-link"))
+
+
+async def test_hours_are_told_without_a_leading_zero(tmp_path: Path) -> None:
+    """As people say them."""
+    async with theatre() as fresh, serving(fresh) as port, browser(tmp_path) as tab:
+        fresh.shop.clock.advance(9 * 3600)
+        await fresh.shop.go_live()
+        await tab.open(f"http://127.0.0.1:{port}/")
+        await tab.until("document.querySelector('#when').textContent.includes(':00')")
+        assert await tab.value("/[^0-9]9:00/.test(document.querySelector('#when').textContent)")
 
 
 @pytest.mark.parametrize("width", [1000, 1280])

@@ -119,13 +119,16 @@ async def test_boards_come_in_pages() -> None:
 
 
 async def test_a_look_has_as_many_as_its_scarcest_component() -> None:
-    """Half a component is none, and a component that nobody knows makes the look unavailable."""
+    """Half a component is none; one that was withdrawn, or that nobody knows, makes the look unavailable."""
     parts = (Component("listing-a", 1), Component("listing-b", 4))
     told = [*TWO, *of("listing-look", listing_created(components=parts))]
     [_, _, look] = (await queries.stock_of_stream(await following(*told), "stream-1")).rows
     assert (look.available, look.is_look, look.row.available) == (2, True, 0)
     alone = await queries.stock_of_listing(await following(*told), "listing-look")
     assert alone == look
+    withdrawn = [*told, *of("listing-a", li.ListingWithdrawn("broken"))]
+    [_, _, look] = (await queries.stock_of_stream(await following(*withdrawn), "stream-1")).rows
+    assert look.available == 0
     lost = of("listing-look", listing_created(components=(Component("listing-x", 1),)))
     [look] = (await queries.stock_of_stream(await following(*lost), "stream-1")).rows
     assert look.available == 0
