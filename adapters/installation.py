@@ -168,9 +168,23 @@ def _privilege_findings(connection: psycopg.Connection[Any]) -> list[str]:
     too_much = "has_table_privilege(to_regclass('journal.record'), 'INSERT, UPDATE, DELETE, TRUNCATE')"
     if _scalar(connection, f"SELECT {too_much}"):
         findings.append(f"{APP_ROLE} may write to journal.record directly: revoke all but SELECT")
+    findings += _parking_findings(connection)
     guard = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled = 'A')"
     tables = ("journal.record", "journal.head", "journal.meta")
     return findings + [_GUARDED.format(table) for table in tables if not _scalar(connection, guard, table)]
+
+
+def _parking_findings(connection: psycopg.Connection[Any]) -> list[str]:
+    """Whether what was put aside is there, and safe from the program: nothing else would bring it back."""
+    schema = connection.execute("SELECT oid, nspowner::regrole::text FROM pg_namespace WHERE nspname = 'views'")
+    parked = "SELECT relowner::regrole::text FROM pg_class WHERE relnamespace = %s AND relname = 'parked'"
+    for namespace, schema_owner in schema.fetchall():
+        owners = [owner for (owner,) in connection.execute(parked, (namespace,)).fetchall()]
+        if not owners:
+            return ["views.parked is missing, and what was parked with it: install again to put an empty one there"]
+        if APP_ROLE in (schema_owner, *owners):
+            return [f"{APP_ROLE} owns more than its tables and could drop views.parked: install again to mend that"]
+    return []
 
 
 def _head_findings(connection: psycopg.Connection[Any]) -> list[str]:

@@ -7,23 +7,41 @@ DECLARE
     lacking record;
 BEGIN
     IF to_regnamespace('views') IS NULL THEN
-        CREATE SCHEMA views AUTHORIZATION livetill_app;
+        CREATE SCHEMA views AUTHORIZATION livetill_owner;
     END IF;
 
-    -- `append` runs with the rights of its owner: a dump restored without owners would let it run as a superuser.
+    -- Whoever owns a schema may drop what is in it, whosever that is: in schema views the program makes its own tables,
+    -- and owns no more than those.
     FOR lacking IN
-        WITH ours (namespace, owner) AS (
-            VALUES (to_regnamespace('journal'), to_regrole('livetill_owner')),
-                (to_regnamespace('views'), to_regrole('livetill_app'))
-        ), found (object, owner, wanted) AS (
-            SELECT format('SCHEMA %s', n.oid::regnamespace), n.nspowner, ours.owner
-            FROM ours JOIN pg_namespace n ON n.oid = ours.namespace
+        SELECT n.oid::regnamespace AS place FROM pg_namespace n
+        WHERE n.nspname IN ('journal', 'views') AND n.nspowner <> 'livetill_owner'::regrole
+    LOOP
+        EXECUTE format('ALTER SCHEMA %s OWNER TO livetill_owner', lacking.place);
+    END LOOP;
+END
+$do$;
+
+SET LOCAL ROLE livetill_owner;
+GRANT USAGE, CREATE ON SCHEMA views TO livetill_app;
+GRANT USAGE ON SCHEMA views TO livetill_auditor;
+RESET ROLE;
+
+DO $do$
+DECLARE
+    lacking record;
+BEGIN
+    -- `append` runs with the rights of its owner: a dump restored without owners would let it run as a superuser. A
+    -- rebuild swaps tables, so the program owns those of the read models. What is parked cannot be made anew.
+    FOR lacking IN
+        WITH found (object, owner, wanted) AS (
+            SELECT format('TABLE %s', c.oid::regclass), c.relowner,
+                CASE WHEN c.relnamespace = 'views'::regnamespace AND c.relname <> 'parked'
+                    THEN 'livetill_app'::regrole ELSE 'livetill_owner'::regrole END
+            FROM pg_class c
+            WHERE c.relnamespace IN ('journal'::regnamespace, 'views'::regnamespace) AND c.relkind IN ('r', 'v')
             UNION ALL
-            SELECT format('TABLE %s', c.oid::regclass), c.relowner, ours.owner
-            FROM ours JOIN pg_class c ON c.relnamespace = ours.namespace WHERE c.relkind IN ('r', 'v')
-            UNION ALL
-            SELECT format('ROUTINE %s', p.oid::regprocedure), p.proowner, ours.owner
-            FROM ours JOIN pg_proc p ON p.pronamespace = ours.namespace
+            SELECT format('ROUTINE %s', p.oid::regprocedure), p.proowner, 'livetill_owner'::regrole
+            FROM pg_proc p WHERE p.pronamespace = 'journal'::regnamespace
         )
         SELECT object, wanted FROM found WHERE owner <> wanted
     LOOP
@@ -58,6 +76,29 @@ BEGIN
 END
 $do$;
 
+-- What nobody could deal with, for somebody to look at. A dump of the journal brings none.
+CREATE TABLE IF NOT EXISTS views.parked (
+    projection text COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    topic text COLLATE "C" NOT NULL,
+    error text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (projection, position, topic)
+);
+
+-- The first of these tables told callbacks apart by their position, which none has: one hid the other.
+DO $do$ BEGIN
+    IF (
+        SELECT cardinality(conkey) < 3 FROM pg_constraint
+        WHERE conrelid = 'views.parked'::regclass AND contype = 'p'
+    ) THEN
+        ALTER TABLE views.parked DROP CONSTRAINT parked_pkey, ADD PRIMARY KEY (projection, position, topic);
+    END IF;
+END $do$;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON views.parked TO livetill_app;
+GRANT SELECT ON views.parked TO livetill_auditor;
+
 REVOKE ALL ON FUNCTION journal.hold, journal.append FROM PUBLIC;
 GRANT USAGE ON SCHEMA journal TO livetill_app, livetill_auditor;
 GRANT SELECT ON journal.record, journal.readable, journal.stored_events, journal.head, journal.meta
@@ -65,8 +106,18 @@ GRANT SELECT ON journal.record, journal.readable, journal.stored_events, journal
 GRANT EXECUTE ON FUNCTION journal.hold, journal.append TO livetill_app;
 
 SET LOCAL ROLE livetill_app;
-GRANT USAGE ON SCHEMA views TO livetill_auditor;
-GRANT SELECT ON ALL TABLES IN SCHEMA views TO livetill_auditor;
+DO $do$
+DECLARE
+    own regclass;
+BEGIN
+    FOR own IN
+        SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'views'::regnamespace AND c.relkind = 'r'
+            AND c.relowner = 'livetill_app'::regrole
+    LOOP
+        EXECUTE format('GRANT SELECT ON %s TO livetill_auditor', own);
+    END LOOP;
+END
+$do$;
 ALTER DEFAULT PRIVILEGES IN SCHEMA views GRANT SELECT ON TABLES TO livetill_auditor;
 
 RESET ROLE;

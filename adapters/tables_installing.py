@@ -17,8 +17,7 @@ async def install(connection: AsyncConnection[Any], projections: Iterable[Projec
     """Make what is missing. A read model whose tables do not fit its row classes is dropped and begins at 0."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_INSTALLING,))
-        for statement in POSITIONS:
-            await connection.execute(statement)
+        await connection.execute(POSITIONS)
         for projection in projections:
             if not await _fits(connection, projection):
                 await make(connection, projection)

@@ -13,31 +13,13 @@ from adapters.postgres_arrays import BigintArray, TextArray
 from adapters.tables_sql import statements
 from projections.store import Mark, MarkMovedError, Parked, RowsRefusedError, StoreError, StoreUnavailableError, Write
 
-POSITIONS = (
-    """CREATE TABLE IF NOT EXISTS views.position (
+POSITIONS = """
+    CREATE TABLE IF NOT EXISTS views.position (
         name text COLLATE "C" PRIMARY KEY,
         position bigint NOT NULL DEFAULT 0,
         generation bigint NOT NULL DEFAULT 0,
         updated_at timestamptz NOT NULL DEFAULT now()
-    ) WITH (fillfactor = 20)""",
-    """CREATE TABLE IF NOT EXISTS views.parked (
-        projection text COLLATE "C" NOT NULL,
-        position bigint NOT NULL,
-        topic text COLLATE "C" NOT NULL,
-        error text NOT NULL,
-        at timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (projection, position, topic)
-    )""",
-    # The first of these tables told callbacks apart by their position, which none has: one hid the other.
-    """DO $do$ BEGIN
-        IF (
-            SELECT cardinality(conkey) < 3 FROM pg_constraint
-            WHERE conrelid = 'views.parked'::regclass AND contype = 'p'
-        ) THEN
-            ALTER TABLE views.parked DROP CONSTRAINT parked_pkey, ADD PRIMARY KEY (projection, position, topic);
-        END IF;
-    END $do$""",
-)
+    ) WITH (fillfactor = 20)"""
 _MOVE = """
     UPDATE views.position AS p SET position = m.upto, updated_at = now()
     FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[]) AS m (name, position, generation, upto)

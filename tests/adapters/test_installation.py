@@ -181,7 +181,10 @@ def test_a_server_that_may_lose_what_it_wrote_is_refused(tmp_path: Path, monkeyp
         ("REVOKE EXECUTE ON FUNCTION journal.append FROM livetill_app", "may not call journal.append"),
         ("REVOKE SELECT ON journal.record FROM livetill_app", "may not read journal.record"),
         ("REVOKE USAGE ON SCHEMA journal FROM livetill_app", "may not read schema journal"),
-        ("ALTER SCHEMA views OWNER TO livetill_owner", "may not create tables in schema views"),
+        ("REVOKE CREATE ON SCHEMA views FROM livetill_app", "may not create tables in schema views"),
+        ("ALTER SCHEMA views OWNER TO livetill_app", "could drop views.parked"),
+        ("ALTER TABLE views.parked OWNER TO livetill_app", "could drop views.parked"),
+        ("DROP TABLE views.parked", "views.parked is missing, and what was parked with it: install again"),
         ("GRANT INSERT ON journal.record TO livetill_app", "may write to journal.record directly"),
     ],
 )
@@ -263,6 +266,48 @@ def test_records_come_in_by_append_alone(installed_url: str, role: str, statemen
     """Nobody picks a position, and nobody takes the guard away."""
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         run(installed_url, f"SET ROLE {role}", statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE views.parked",
+        "TRUNCATE views.parked",
+        "ALTER TABLE views.parked RENAME TO gone",
+        "DROP SCHEMA views",
+    ],
+)
+def test_the_program_puts_aside_and_settles_and_removes_no_table_of_it(installed_url: str, statement: str) -> None:
+    """What is parked is derived from nothing, unlike the read models beside it, whose tables are the program's own."""
+    program = "SET ROLE livetill_app"
+    run(installed_url, program, "INSERT INTO views.parked VALUES ('webhooks', 0, 'pay_1', 'no')")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        run(installed_url, program, statement)
+    run(installed_url, program, "DELETE FROM views.parked", "CREATE TABLE views.stock ()", "DROP TABLE views.stock")
+
+
+def test_what_an_earlier_livetill_parked_is_taken_over(installed_url: str) -> None:
+    """There the program owned the schema and made the table; what is in it stays."""
+    run(
+        installed_url,
+        "DROP TABLE views.parked",
+        "ALTER SCHEMA views OWNER TO livetill_app",
+        "SET ROLE livetill_app",
+        "CREATE TABLE views.parked (projection text, position bigint, topic text, error text NOT NULL,"
+        " at timestamptz NOT NULL DEFAULT now(), CONSTRAINT parked_pkey PRIMARY KEY (projection, position))",
+        "INSERT INTO views.parked VALUES ('webhooks', 0, 'pay_1', 'no')",
+    )
+    assert reason(installed_url) == (
+        "livetill_app owns more than its tables and could drop views.parked: install again to mend that"
+    )
+    install(installed_url)
+    check(installed_url)
+    put = "INSERT INTO views.parked VALUES ('webhooks', 0, 'pay_2', 'no')"
+    assert run(installed_url, "SET ROLE livetill_app", put, "SELECT topic FROM views.parked ORDER BY 1") == [
+        ("pay_1",),
+        ("pay_2",),
+    ]
+    assert run(installed_url, "SET ROLE livetill_auditor", "SELECT count(*) FROM views.parked") == [(2,)]
 
 
 def test_an_auditor_reads_and_does_no_more(installed_url: str) -> None:

@@ -105,6 +105,17 @@ def test_a_database_of_a_newer_livetill_is_left_alone(database_url: str, tmp_pat
         assert "start a newer livetill" in said
 
 
+def test_a_missing_table_of_what_is_parked_is_said(database_url: str, tmp_path: Path) -> None:
+    """It is not the same as that nothing is parked."""
+    assert livetill("install", "--database-url", database_url).returncode == 0
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute("DROP TABLE views.parked")
+    place = (*at(tmp_path), "--database-url", database_url)
+    missing = "views.parked is missing, and what was parked with it: install again to put an empty one there"
+    assert line_of(livetill("parked", *place)) == missing
+    assert f"WRONG: {missing}" in livetill("doctor", *place).stderr.splitlines()
+
+
 def test_a_user_without_the_grant_is_told_which(database_url: str, tmp_path: Path) -> None:
     """Not that it may not install, which is not its business."""
     assert livetill("install", "--database-url", database_url).returncode == 0

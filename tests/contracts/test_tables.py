@@ -227,6 +227,7 @@ async def test_a_table_of_parked_things_by_position_is_brought_up_to_date(databa
     async with await AsyncConnection.connect(database_url, autocommit=True) as owner:
         by_position = "DROP CONSTRAINT parked_pkey, ADD PRIMARY KEY (projection, position)"
         await owner.execute(f"ALTER TABLE views.parked {by_position}".encode())
+    await asyncio.to_thread(install, database_url)
     for topic in ("pay_2", "pay_3"):
         store = PostgresStore(database_url, CHOSEN)
         await store.open()
