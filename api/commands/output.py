@@ -1,12 +1,15 @@
 """What commands say: results on standard output; progress and troubles on standard error."""
 
 import json
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -45,6 +48,14 @@ def print_json(document: Any) -> None:
 def say(line: str) -> None:
     """Say something about what is going on."""
     click.echo(line, err=True)
+
+
+def invocation() -> str:
+    """Return how livetill is called from where somebody called it, for a line that can be copied."""
+    if shutil.which("livetill"):
+        return "livetill"
+    called = sys.argv[0]
+    return shlex.quote(called) if Path(called).name == "livetill" else f"{shlex.quote(sys.executable)} -m api"
 
 
 def counted(number: int, thing: str) -> str:

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 5.0
 
 
 @click.command("rebuild")
-@click.argument("projection", type=click.Choice(NAMES), required=False)
+@click.argument("projection", metavar="[NAME]", type=click.Choice(NAMES), required=False)
 @click.option("--all", "everything", is_flag=True, help="Rebuild every read model, one after another.")
 @JSON
 @database
@@ -26,6 +26,8 @@ def rebuild_command(
     projection: str | None, everything: bool, as_json: bool, data_dir: Path, database_url: str | None
 ) -> None:
     """Rebuild a read model from the journal.
+
+    There are live_stock, leaderboards, payouts, commissions, orders, streams and deadlines.
 
     It is built beside the live one, which goes on answering; when it has caught up, both are compared and the new one
     takes over. If that is interrupted, the live one stays as it is. Where no server follows the journal, as after a
@@ -36,7 +38,9 @@ def rebuild_command(
       livetill rebuild live_stock
       livetill rebuild --all
     """
-    if everything == (projection is not None):
+    if everything and projection is not None:
+        raise click.UsageError(f"Name {projection} or say --all, not both.")
+    if not everything and projection is None:
         raise click.UsageError("Name one read model, or say --all.")
     names = NAMES if projection is None else (projection,)
 

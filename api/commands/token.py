@@ -10,6 +10,8 @@ from api.commands.output import say
 from api.secrets import token_secret
 
 ROLES = ("buyer", "client", "host", "brand", "finance", "auditor", "admin")
+THEMSELVES = ("buyer", "host", "brand")
+"""Roles whose subject decides what is theirs."""
 DAY_SECONDS = 86_400
 LONGEST_SECONDS = 10 * 365 * DAY_SECONDS
 """A token cannot be taken back before its time, save with all others, by another secret."""
@@ -30,7 +32,7 @@ def _require_subject(_context: click.Context, parameter: click.Parameter, subjec
     "--subject",
     metavar="ID",
     callback=_require_subject,
-    help="Whose token it is: a buyer's, host's or brand's id. By default the role.",
+    help="Whose token it is: a buyer, host or brand is known by it. For other roles a name, by default the role's.",
 )
 @click.option(
     "--ttl",
@@ -53,6 +55,8 @@ def token_command(role: str, subject: str | None, ttl: int, data_dir: Path) -> N
     """
     from api.auth import issue
 
+    if subject is None and role in THEMSELVES:
+        raise click.UsageError(f"A {role} acts for nobody else: say which {role} it is with --subject ID.")
     click.echo(issue(role, subject or role, ttl, token_secret(data_dir, made=_tell_of_new_secret)))
 
 

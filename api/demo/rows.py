@@ -77,8 +77,11 @@ class Orders:
 
 
 def read_orders(path: Path) -> Orders:
-    """Read a file, plain or gzipped; ``DemoError`` when it is not of this format."""
-    return parse(_lines(_text(path), path), str(path))
+    """Read a file, plain or gzipped; ``DemoError`` when it is not of this format, or holds nothing to play."""
+    orders = parse(_lines(_text(path), path), str(path))
+    if not orders.rows_read:
+        raise DemoError(f"{path} holds no order, only the first line of such a file: choose another")
+    return orders
 
 
 def parse(lines: Iterable[Sequence[str]], name: str = "the file") -> Orders:

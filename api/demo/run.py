@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.console import Console
 
+from api.commands.output import invocation
 from api.demo.closing import close_books
 from api.demo.leaving import Leaving
 from api.demo.pace import Pace
@@ -109,7 +110,7 @@ def _tell(report: Report, wishes: Wishes, screen: Screen) -> None:
 async def _stay(server: Server, screen: Screen, leaving: Leaving) -> None:
     """Keep the pages up until Ctrl-C."""
     screen.say(f"The pages stay up at {server.url}/ until you press Ctrl-C; then the demo's data go.")
-    screen.say(f"A token for the API: livetill token --role auditor --data-dir {server.data_dir}")
+    screen.say(f"A token for the API: {invocation()} token --role auditor --data-dir {server.data_dir}")
     try:
         await server.wait()
     except asyncio.CancelledError:

@@ -1,6 +1,7 @@
 """The help of every command, as somebody reads it on a terminal of eighty columns."""
 
 import inspect
+import re
 from collections.abc import Iterator, Sequence
 
 import click
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import cli
+from projections.catalogue import NAMES
 
 BLOCK = "\b"
 """What click takes for "keep the lines of this paragraph as they are"."""
@@ -52,6 +54,13 @@ def test_the_demo_says_how_fast_it_plays() -> None:
     """Slowly where somebody may be watching, and that is as the demo decides it: a terminal, and pages that stay up."""
     text = " ".join(" ".join(read(["demo"])).replace("│", " ").split())
     assert "1800 on a terminal without --exit, else as fast as it goes" in text
+
+
+def test_rebuild_names_the_read_models_in_its_text_and_not_in_its_usage() -> None:
+    """The usage is one line, and all that can be rebuilt is told below it."""
+    lines = read(["rebuild"])
+    assert "Usage: livetill rebuild [OPTIONS] [NAME]" in lines
+    assert set(NAMES) <= set(re.findall("[a-z_]+", " ".join(lines)))
 
 
 def test_the_environment_is_told_for_what_it_can_say() -> None:

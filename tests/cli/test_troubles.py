@@ -157,7 +157,7 @@ def test_a_data_directory_below_a_file_is_said(tmp_path: Path) -> None:
     """Nothing can be kept there."""
     (tmp_path / "file").write_text("not a directory")
     environment_without_secrets = {"LIVETILL_SECRET": "", "LIVETILL_WEBHOOK_SECRET": ""}
-    done = livetill("token", "--role", "host", *at(tmp_path / "file" / "in"), env=environment_without_secrets)
+    done = livetill("token", "--role", "auditor", *at(tmp_path / "file" / "in"), env=environment_without_secrets)
     assert "cannot be used (Not a directory)" in line_of(done)
 
 
@@ -170,7 +170,7 @@ def as_anybody() -> None:
 
 @pytest.mark.parametrize("closed", ["data", "."], ids=["closed", "in a closed one"])
 @pytest.mark.parametrize(
-    "command", [*LOOKING_BACK, ("token", "--role", "host"), ("serve", "--port", "0")], ids=" ".join
+    "command", [*LOOKING_BACK, ("token", "--role", "auditor"), ("serve", "--port", "0")], ids=" ".join
 )
 def test_a_data_directory_that_we_may_not_enter_is_said(command: Sequence[str], closed: str, tmp_path: Path) -> None:
     """The command was right, the place is not: one line and exit code 1, whether it or the one above it is closed."""
@@ -203,7 +203,7 @@ def test_doctor_says_that_it_may_not_enter_the_data_directory(tmp_path: Path) ->
 
 def test_a_token_of_a_new_secret_is_told_to_be_one(tmp_path: Path) -> None:
     """A directory that was mistyped has no secret yet; standard output is the token and nothing else, said or not."""
-    command = ("token", "--role", "host", *at(tmp_path / "typo"))
+    command = ("token", "--role", "auditor", *at(tmp_path / "typo"))
     first, second = (livetill(*command, env={"LIVETILL_SECRET": ""}) for _ in range(2))
     assert f"A new secret was made, {tmp_path / 'typo' / 'token.secret'}: " in first.stderr
     assert len(first.stderr.splitlines()) == 1
@@ -238,7 +238,7 @@ def run(command: Sequence[str], **options: Any) -> Any:
 def test_a_secret_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """With no room for 64 bytes there is no secret, and half a one is not left behind."""
     done = run(
-        ["token", "--role", "host", *at(tmp_path)],
+        ["token", "--role", "auditor", *at(tmp_path)],
         stdout=subprocess.PIPE,
         env={key: value for key, value in os.environ.items() if not key.startswith("LIVETILL_")},
         preexec_fn=limited(16),
@@ -296,8 +296,9 @@ def test_a_terminal_without_our_characters_is_no_trouble(encoding: str) -> None:
         ("token", "--role", "king"),
         ("token", "--role", "host", "--subject", "with blank"),
         ("token", "--role", "host", "--subject", ""),
-        ("token", "--role", "host", "--ttl", "0"),
-        ("token", "--role", "host", "--ttl", "99999999999999"),
+        ("token", "--role", "host"),
+        ("token", "--role", "auditor", "--ttl", "0"),
+        ("token", "--role", "auditor", "--ttl", "99999999999999"),
         ("demo", "--speed", "nan"),
         ("demo", "--speed", "inf"),
         ("bench", "till", "--seconds", "nan"),
@@ -320,6 +321,10 @@ def test_wrong_usage_is_explained_with_exit_code_2(
     [
         (("serve", "--port", "80x"), "80x is no whole number from 0 to 65535"),
         (("serve", "--port", "65536"), "65536 is no whole number from 0 to 65535"),
+        (("rebuild", "orders", "--all"), "Name orders or say --all, not both."),
+        (("token", "--role", "host"), "A host acts for nobody else: say which host it is with --subject ID."),
+        (("token", "--role", "buyer"), "say which buyer it is with --subject ID."),
+        (("token", "--role", "brand"), "say which brand it is with --subject ID."),
         (("token", "--role", "host", "--ttl", "315360001"), "315360001 is no whole number from 1 to 315360000"),
         (("demo", "--speed", "nan"), "nan is no number above 0"),
         (("bench", "till", "--seconds", "nan"), "nan is no number from 1 to 3600"),
@@ -345,7 +350,7 @@ def test_wrong_usage_says_what_is_right(
 def test_a_secret_that_could_be_guessed_is_the_same_trouble_everywhere(tmp_path: Path) -> None:
     """Whoever starts a shop with it and whoever issues a token with it are told so, with the same exit code."""
     weak = {"LIVETILL_SECRET": "short"}
-    for command in (("token", "--role", "host"), ("serve", "--port", "0")):
+    for command in (("token", "--role", "auditor"), ("serve", "--port", "0")):
         said = line_of(livetill(*command, *at(tmp_path), env=weak))
         assert said == "The secret for tokens must have at least 32 bytes"
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -123,25 +124,31 @@ def test_with_less_stock_than_demand_orders_are_refused_whole(tmp_path: Path) ->
 
 def test_a_file_without_a_sale_is_a_short_demo(tmp_path: Path) -> None:
     """Nothing is sold, and that is verified as well."""
-    document = played(written(tmp_path / "orders.csv", []))
+    postage = {**selected()[0], "StockCode": "POST"}
+    document = played(written(tmp_path / "orders.csv", [postage]))
     assert (document["shows"], document["orders_placed"], document["gmv_minor"]) == (0, 0, 0)
     assert document["verified"]
 
 
 def test_the_pages_stay_up_until_ctrl_c_and_then_nothing_is_left(tmp_path: Path, scratch: Path) -> None:
-    """The address comes first, the pages can be opened after the show, and no process or file outlives the demo."""
+    """The address comes first, the pages and the API can be used after the show, and nothing outlives the demo."""
     orders = written(tmp_path / "orders.csv", selected()[:40])
     with subprocess.Popen(
         [*DEMO, "--port", "0", "--orders", str(orders)], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "TMPDIR": str(scratch)},
+        env=(env := {**os.environ, "TMPDIR": str(scratch), "PATH": os.defpath}),
     ) as running:  # fmt: skip
         assert running.stdout is not None
         url = running.stdout.readline().split()[1]
         told = next(line for line in running.stdout if "Ctrl-C" in line)
         assert url in told
         assert httpx.get(url, follow_redirects=True, verify=False).status_code == 200  # noqa: S501 - no TLS here
+        hint = running.stdout.readline().removeprefix("A token for the API: ")
+        made = subprocess.run(shlex.split(hint), cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        allowed = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        asked = httpx.get(f"{url}v1/journal", headers=allowed, verify=False)  # noqa: S501 - no TLS here
         running.send_signal(signal.SIGINT)
         assert running.wait() == 0
+        assert asked.status_code == 200, hint + made.stderr
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, verify=False)  # noqa: S501 - no TLS here
     assert list(scratch.iterdir()) == []

@@ -114,6 +114,7 @@ def test_plain_and_gzipped_files_are_the_same(tmp_path: Path) -> None:
         (b"", "is empty"),
         (gzip.compress(b"", mtime=0), "is empty"),
         (b"InvoiceNo;StockCode\n1;2\n", "is no file of orders"),
+        (",".join(HEADER).encode() + b"\r\n\r\n", "holds no order"),
         (b"%PDF-1.7\n", "is no file of orders"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "is not text in UTF-8"),
         (",".join(HEADER).encode("utf-16"), "is not text in UTF-8"),
