@@ -34,6 +34,7 @@ _SETTINGS: Final = ("journal_mode = OFF", "synchronous = OFF", "locking_mode = E
 """Nothing in the file outlives the process, so nothing in it is worth protecting."""
 _PUT: Final = "INSERT OR REPLACE INTO thing VALUES (?, ?, ?)"
 _FIND: Final = "SELECT value FROM thing WHERE shelf = ? AND key = ?"
+_ALL: Final = "SELECT key, value FROM thing WHERE shelf = ?"
 _DROP: Final = "DELETE FROM thing WHERE shelf = ? AND key = ?"
 _ABSENT: Final[Any] = object()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,6 +95,11 @@ class Attic:
             return _ABSENT
         found = self._file().execute(_FIND, (shelf, key)).fetchone()
         return _ABSENT if found is None else found[0]
+
+    def walk(self, shelf: int) -> Iterator[tuple[str, Any]]:
+        """Yield everything that was put away of a collection, as it was written."""
+        if self.has_things:
+            yield from self._file().execute(_ALL, (shelf,))
 
     def drop(self, shelf: int, key: str) -> None:
         """Throw away what was put away under a key, if anything was."""
@@ -180,6 +186,13 @@ class Shelf(Map[str, V]):
             if self._attic.has_things:
                 self._attic.drop(self._number, key)
         return self
+
+    def walk(self) -> Iterator[tuple[str, V]]:
+        """Yield all pairs, in no order, without having them in memory."""
+        yield from self._hot.items()
+        for key, written in self._attic.walk(self._number):
+            if key not in self._hot:
+                yield key, self._taken(written)
 
     def since(self, older: Map[str, V]) -> tuple[dict[str, V], list[str]]:
         """Return what has changed since this was last asked: pairs that are new or different, keys that are gone."""

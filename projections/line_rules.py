@@ -25,7 +25,7 @@ class LineRules:
 
     def __init__(self) -> None:
         self.left: list[_Moved] = []
-        """What listings have moved and no order has answered for yet."""
+        """What listings have moved and no order has answered for yet; always this one list."""
 
     def reserved(self, record: Record, _: Metadata, event: UnitsReserved, __: Any) -> None:
         """Note units that a listing holds. Every order comes by here: nothing is called that need not be."""

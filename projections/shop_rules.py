@@ -30,6 +30,7 @@ from projections.breach import BreachError
 from projections.envelopes import EnvelopeRules
 from projections.line_rules import LineRules
 from projections.once import Once
+from projections.owed import Owing
 from projections.store import Wire
 
 DECIDERS: Final[Mapping[str, Decider[Any, Any, Any]]] = {
@@ -97,6 +98,7 @@ class ShopRules:
         kept: int = KEPT_STATES,
         proofs: Proofs | None = None,
         attic: Attic | None = None,
+        reacted: int = 0,
     ) -> None:
         self._decode, self._journal, self._envelopes, self._kept = wire.decode, journal, envelopes, kept
         self._proofs, self._attic = proofs, attic or Attic()
@@ -107,6 +109,8 @@ class ShopRules:
         self._short: set[str] = set()
         """Listings that lack promised units and that the current command touches."""
         self._lines = LineRules()
+        self._left = self._lines.left
+        self.owing = Owing(self._attic, self._resident, reacted)
         self._checks: dict[type, _Check] = {
             li.UnitsReserved: self._lines.reserved,
             li.UnitsCommitted: self._lines.sold,
@@ -116,6 +120,7 @@ class ShopRules:
             o.PaymentCaptured: self._captured,
             o.RefundIssued: self._refunded,
             c.CommissionAccrued: self._accrued,
+            c.CommissionExcluded: lambda record, _, event, __: self.owing.excluded(record, event),
             c.CommissionReversed: self._revised,
             c.CommissionAdjusted: self._revised,
             c.CommissionLocked: self._locked,
@@ -170,7 +175,7 @@ class ShopRules:
             check(record, metadata, event, state)
         if record.version == 1:
             self.counts[route.kind] += 1
-        if (self._lines.left or self._short or self._shares) and self._envelopes.between_commands:
+        if (self._left or self._short or self._shares) and self._envelopes.between_commands:
             self._end(record)
 
     def _end(self, record: Record) -> None:
@@ -279,6 +284,7 @@ class ShopRules:
         if sum(facts.captured_minor for facts in order.lines.values()) != event.amount_minor:
             found = f"{event.amount_minor} captured for {record.history_id}, {order.due_minor} were due"
             raise BreachError(record.position, "captured", found)
+        self.owing.paid(record, order)
 
     def _refunded(self, record: Record, _: Metadata, event: o.RefundIssued, order: Order) -> None:
         self.counts["refunds"] += 1
@@ -291,6 +297,7 @@ class ShopRules:
         if event.allocations and parts != event.amount_minor:
             found = f"{event.refund_id} gives back {event.amount_minor}, its lines {parts}"
             raise BreachError(record.position, "refunds", found)
+        self.owing.refunded(record, event, order)
 
     def _accrued(self, record: Record, _: Metadata, event: c.CommissionAccrued, state: Commission) -> None:
         whole, part = due(event.payee_id, event.rate_bps, event.shares, event.base_minor)
@@ -299,6 +306,7 @@ class ShopRules:
                 f"{part} of {whole} are due on {event.base_minor}, not {event.amount_minor} of {event.commission_minor}"
             )
             raise BreachError(record.position, "commission", found)
+        self.owing.accrued(record, event)
         if len(event.shares) > 1:
             self._share(record, event)
 
@@ -314,6 +322,7 @@ class ShopRules:
 
     def _revised(self, record: Record, _: Metadata, _event: Any, state: Commission) -> None:
         self._stands(record, state)
+        self.owing.stands(record, state.remaining_base_minor)
 
     def _locked(self, record: Record, _: Metadata, event: c.CommissionLocked, state: Commission) -> None:
         if event.amount_minor != state.amount_minor:

@@ -21,6 +21,7 @@ from projections.digest import Digest, digest
 from projections.envelopes import EnvelopeRules
 from projections.memory import MemoryStore
 from projections.once import Once
+from projections.owed import Owed
 from projections.projection import Fact, Projection
 from projections.shop_rules import KEPT_STATES, Proofs, ShopRules
 from projections.store import Parked, Store, Wire
@@ -80,6 +81,10 @@ class Certificate:
     """How much was looked at: records, commands, and what ``ShopRules`` counts."""
     breach: Breach | None = None
     compared: tuple[Compared, ...] = ()
+    reacted: int = 0
+    """Commissions are compared with their orders up to here: the reactions had come so far."""
+    owed: tuple[Owed, ...] = ()
+    """The first commissions that do not stand on what their lines bring."""
     parked: tuple[Parked, ...] = ()
     """Records that the read models do without. A replay does without them too, so it would not tell."""
     rules: tuple[str, ...] = Factory(lambda: tuple(RULES))
@@ -92,7 +97,7 @@ class Certificate:
     @property
     def holds(self) -> bool:
         """Whether nothing is wrong."""
-        return self.breach is None and not self.differing and not self.parked
+        return self.breach is None and not self.differing and not self.owed and not self.parked
 
 
 class Proofreader(Proofs, Protocol):
@@ -117,6 +122,7 @@ async def verify(
     compare: Compare | None = None,
     proofreader: Proofreader | None = None,
     advanced: Advanced | None = None,
+    reacted: int = 0,
     kept_states: int = KEPT_STATES,
     chunk: int = CHUNK,
 ) -> Certificate:
@@ -124,18 +130,20 @@ async def verify(
 
     ``compare`` replays them, in another process perhaps; unless told they are replayed here, into memory. The walk
     itself holds the states of shows and listings and ``kept_states`` others. ``proofreader`` is shown what was written
-    down of listings on the way.
+    down of listings on the way. ``reacted`` is the bookmark of the reactions, read before this is called: what was paid
+    or refunded up to there must have reached the commissions. Without it, as for a journal by itself, nobody is asked.
     """
     comparing = asyncio.create_task(_compared(journal, wire, store, compare))
     if proofreader is not None:
         await proofreader.begin()
-    walk = _Walk(journal, wire, kept_states, chunk, advanced, proofreader)
-    breach = None
+    walk = _Walk(journal, wire, kept_states, chunk, advanced, proofreader, reacted)
+    breach: Breach | None = None
+    owed: tuple[Owed, ...] = ()
     try:
         await walk.upto(await journal.head())
         compared = await comparing
         await walk.upto(max((each.live.position for each in compared), default=0))
-        await walk.finish()
+        owed = await walk.finish()
     except BreachError as error:
         breach = error.breach
         compared = () if store is None else [Compared(each, None) for each in await digest(store)]
@@ -144,7 +152,7 @@ async def verify(
         comparing.cancel()
         await asyncio.gather(comparing, return_exceptions=True)
     parked = () if store is None else await _parked(store, {each.live.name for each in compared})
-    return Certificate(walk.envelopes.position, walk.counts(), breach, tuple(compared), parked)
+    return Certificate(walk.envelopes.position, walk.counts(), breach, tuple(compared), reacted, owed, parked)
 
 
 async def _compared(journal: Archive, wire: Wire, store: Store | None, compare: Compare | None) -> Sequence[Compared]:
@@ -229,11 +237,12 @@ class _Walk:
         chunk: int,
         advanced: Advanced | None,
         proofreader: Proofreader | None,
+        reacted: int,
     ) -> None:
         self._journal, self._chunk, self._advanced, self._proofreader = journal, chunk, advanced, proofreader
         self._end = 0
         self.envelopes = EnvelopeRules(wire)
-        self._shop = ShopRules(wire, journal, self.envelopes, kept=kept_states, proofs=proofreader)
+        self._shop = ShopRules(wire, journal, self.envelopes, kept=kept_states, proofs=proofreader, reacted=reacted)
 
     async def upto(self, end: int) -> None:
         """Walk on to a position, if that lies ahead."""
@@ -259,8 +268,8 @@ class _Walk:
         if self._proofreader is not None:
             await self._proofreader.compare()
 
-    async def finish(self) -> None:
-        """Check what can only be said at the end: nothing is missing, nothing came twice."""
+    async def finish(self) -> tuple[Owed, ...]:
+        """Check what can only be said at the end: nothing is missing, nothing came twice; return what is owed."""
         self.envelopes.end()
         if self.envelopes.position < self._end:
             raise BreachError(self.envelopes.position + 1, "dense", f"the journal ends here, its head is {self._end}")
@@ -268,6 +277,7 @@ class _Walk:
         await self._only_once(
             self._shop.begun, "version", lambda record: record.history_id if record.version == 1 else None
         )
+        return self._shop.owing.left()
 
     async def _only_once(self, once: Once, rule: str, key_of: Callable[[Record], str | None]) -> None:
         """Where hashes were equal, walk again and compare the keys themselves."""

@@ -37,8 +37,9 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
     """Verify the whole journal, and that the read models say what it says.
 
     Walks every record: positions, versions, times, commands, causation, arrival order; folds every history;
-    counts every unit at every position; adds up refunds and commissions; replays the read models and compares. The
-    shop may go on selling meanwhile. Exit code 1 if anything does not hold, with the position of the first breach.
+    counts every unit at every position; compares orders with the units of their listings and with the commissions that
+    follow from them; adds up refunds; replays the read models and compares. The shop may go on selling meanwhile. Exit
+    code 1 if anything does not hold, with the position of the first breach.
 
     \b
     Examples:
@@ -58,13 +59,15 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
         if store is not None:
             follower = Follower(parts.journal, parts.wire, store)
             await follower.wait_for(head, list(await follower.positions()), PATIENCE_SECONDS)
+        reacted = await parts.store.bookmark("reactions")
         began = time.perf_counter()
         with progress("Verifying", quiet=as_json) as advanced:
             compare = await _elsewhere(parts)
             proofreader = None if journal_only else Proofreader(parts.journal, chapters_in(parts.snapshots))
             certificate = await verify(
-                parts.journal, parts.wire, store, compare=compare, proofreader=proofreader, advanced=advanced
-            )
+                parts.journal, parts.wire, store,
+                compare=compare, proofreader=proofreader, advanced=advanced, reacted=reacted,
+            )  # fmt: skip
             proof = await proofreader.finish() if proofreader is not None and certificate.breach is None else Proof()
         return head, certificate, proof, time.perf_counter() - began
 
@@ -127,6 +130,8 @@ def _document(certificate: "Certificate", proof: "Proof", seconds: float) -> dic
             }
             for each in certificate.compared
         ],
+        "reacted": certificate.reacted,
+        "owed": certificate.owed,
         "parked": [
             {"read_model": each.projection, "position": each.position, "topic": each.topic, "error": each.error}
             for each in certificate.parked
@@ -150,12 +155,18 @@ def _print(certificate: "Certificate", proof: "Proof", seconds: float) -> None:
         say(f"livetill: BREACH at position {breach.position}: {_rule(breach.rule)}: {breach.found}")
     for name in certificate.differing:
         say(f"livetill: {name} does not hold what the journal says: livetill rebuild {name} puts it right")
+    for owed in certificate.owed:
+        say(f"livetill: {owed}: livetill parked may say why it does not")
     for parked in certificate.parked:
         say(f"livetill: {parked.projection} does without position {parked.position}, {parked.topic}: {parked.error}")
     for wrong in proof.wrong:
         say(f"livetill: chapter {wrong.version} of {wrong.history_id} is wrong, {wrong.found}: {_REMOVE}")
     if certificate.holds and proof.holds:
         click.echo(f"Verified up to position {certificate.position}: everything holds.")
+        if certificate.reacted < certificate.position:
+            click.echo(
+                f"Commissions follow their orders up to position {certificate.reacted}: the reactions are there."
+            )
 
 
 def _tell_of_those_behind(certificate: "Certificate", head: int) -> None:

@@ -1,14 +1,28 @@
-"""A bad event that came in by the front door: written through the journal, and found by ``livetill verify``."""
+"""What is wrong though it came in by the front door: written through the journal, and found by ``livetill verify``."""
 
 import asyncio
 import json
 from pathlib import Path
 
+from attrs import evolve
+
 from adapters.journal_postgres import PostgresJournal
+from adapters.tables_postgres import PostgresStore
 from application.ports import Appended, Batch, Draft
 from domain.record import Metadata
-from tests.builders import AIR_TIME, at, units_reserved
-from tests.projections.books import WIRE
+from projections.bookmarks import StoreBookmarks
+from tests.builders import (
+    AIR_TIME,
+    at,
+    line,
+    live_show,
+    open_listing,
+    order_placed,
+    payment_captured,
+    units_committed,
+    units_reserved,
+)
+from tests.projections.books import WIRE, of, ring_up
 from tests.rehearsal import LISTING
 from tests.stories.shopfront import livetill
 
@@ -25,6 +39,52 @@ async def plant(url: str) -> int:
     await journal.close()
     assert isinstance(done, Appended)
     return done.first_position
+
+
+async def lose_a_reaction(url: str) -> int:
+    """Sell a scarf in a show of its own, and say that it was reacted to; return the payment's position."""
+    journal, store = PostgresJournal(url), PostgresStore(url)
+    await journal.open()
+    await store.open()
+    moved = {"reservation_id": "order-lost:1", "order_id": "order-lost"}
+    placed = order_placed(evolve(line(), listing_id="listing-lost"), stream_id="stream-lost")
+    sold = [
+        *of("listing-lost", units_reserved(**moved)),
+        *of("order-lost", placed),
+        *of("listing-lost", units_committed(**moved, stream_id="stream-lost")),
+        *of("order-lost", payment_captured()),
+    ]
+    show, listing = of("stream-lost", *live_show()), of("listing-lost", *open_listing(stream_id="stream-lost"))
+    await ring_up(journal, show, listing, sold)
+    position = await journal.head()
+    await StoreBookmarks(store).set("reactions", position)
+    await store.close()
+    await journal.close()
+    return position
+
+
+def test_verify_names_the_commission_that_nobody_was_credited(shop_url: str, tmp_path: Path) -> None:
+    """A reaction was lost: the line says which commission, of which line, and the exit code is 1."""
+    position = asyncio.run(lose_a_reaction(shop_url))
+    place = ("--database-url", shop_url, "--data-dir", str(tmp_path))
+    told = livetill("verify", "--journal-only", *place)
+    assert told.returncode == 1
+    assert (
+        "livetill: commission commission-lost-1-host-1-percent must stand on 1999, as line 1 of order-lost does since "
+        f"position {position}: livetill parked may say why it does not" in told.stderr
+    )
+    found = json.loads(livetill("verify", "--journal-only", "--json", *place).stdout)
+    assert not found["holds"]
+    assert found["breach"] is None
+    assert found["owed"] == [
+        {
+            "commission_id": "commission-lost-1-host-1-percent",
+            "order_id": "order-lost",
+            "line_id": "1",
+            "base_minor": 1999,
+            "position": position,
+        }
+    ]
 
 
 def test_verify_finds_units_that_nobody_had(shop_url: str, tmp_path: Path) -> None:

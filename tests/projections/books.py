@@ -35,6 +35,22 @@ async def write(journal: Journal, *told: Told) -> None:
     assert isinstance(await journal.append(Batch(drafts, expected)), Appended)
 
 
+async def ring_up(journal: Journal, *commands: list[Told]) -> None:
+    """Append what some commands tell, each under an envelope of its own, as a till does."""
+    versions: dict[str, int] = {}
+    for number, told in enumerate(commands, 1):
+        command_id = f"planted-{number}"
+        metadata = Metadata("test:test", command_id, "test", AIR_TIME, "till-planted", number, len(told))
+        drafts: list[Draft] = []
+        expected = {history_id: versions.get(history_id, 0) for history_id, _ in told}
+        for history_id, event in told:
+            versions[history_id] = versions.get(history_id, 0) + 1
+            begins = None if drafts else command_id
+            stored = (*WIRE.encode(event), WIRE.encode_metadata(metadata), begins)
+            drafts.append(Draft(history_id, versions[history_id], *stored))
+        assert isinstance(await journal.append(Batch(drafts, expected)), Appended)
+
+
 async def journal_of(*told: Told) -> MemoryJournal:
     """Return a journal of these events."""
     journal = MemoryJournal()

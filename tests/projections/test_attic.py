@@ -74,6 +74,7 @@ def test_a_mapping_is_what_it_would_be_in_memory(steps: list[tuple[str, str, int
             assert (each in shelf) is (each in model)
     for key, number in model.items():
         assert shelf[key] == number
+    assert sorted(shelf.walk()) == sorted(model.items())
     attic.close()
 
 

@@ -4,15 +4,12 @@ import pytest
 
 from adapters.journal_memory import MemoryJournal
 from application import commands
-from application.ports import Batch, Draft
 from domain.listing import events as li
 from domain.order.commands import FailPayment
 from domain.order.events import PaymentCaptured
-from domain.record import Metadata
 from projections.breach import Breach
 from projections.verify import verify
 from tests.builders import (
-    AIR_TIME,
     line,
     live_show,
     open_listing,
@@ -21,7 +18,7 @@ from tests.builders import (
     units_committed,
     units_reserved,
 )
-from tests.projections.books import WIRE, Told, of
+from tests.projections.books import WIRE, Told, of, ring_up
 from tests.rehearsal import LISTING, STREAM, Rehearsal
 
 FIVE = order_placed(line(quantity=5))
@@ -32,18 +29,8 @@ PAID = payment_captured(amount_minor=5 * 1999)
 
 async def breach_in(*told: list[Told]) -> Breach | None:
     """Verify a journal of a show, a listing of ten, and what some commands tell."""
-    journal, versions = MemoryJournal(), dict[str, int]()
-    for number, command in enumerate([of("stream-1", *live_show()), of("listing-1", *open_listing(10)), *told], 1):
-        metadata = WIRE.encode_metadata(
-            Metadata("test:test", f"command-{number}", "test", AIR_TIME, "till-1", number, len(command))
-        )
-        drafts: list[Draft] = []
-        expected = {history_id: versions.get(history_id, 0) for history_id, _ in command}
-        for history_id, event in command:
-            versions[history_id] = versions.get(history_id, 0) + 1
-            begins = None if drafts else f"command-{number}"
-            drafts.append(Draft(history_id, versions[history_id], *WIRE.encode(event), metadata, begins))
-        await journal.append(Batch(drafts, expected))
+    journal = MemoryJournal()
+    await ring_up(journal, of("stream-1", *live_show()), of("listing-1", *open_listing(10)), *told)
     return (await verify(journal, WIRE)).breach
 
 

@@ -97,7 +97,7 @@ async def test_whatever_an_evening_brings_everything_holds(seed: int) -> None:
     shop = await evening(seed)
     store = MemoryStore()
     head = await Follower(shop.journal, WIRE, store).catch_up()
-    found = await verify(shop.journal, WIRE, store)
+    found = await verify(shop.journal, WIRE, store, reacted=head)
     assert found.breach is None
     assert found.holds
     assert found.position == found.counts["records"] == head
