@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from domain import commission, listing, order, presence, stream
+from domain import presence
 from domain.commission import facts as c
 from domain.listing import events as li
 from domain.order import events as o
@@ -98,14 +98,6 @@ RESERVED: Final = (
 
 UPCASTS: Final[dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]]] = {}
 """Old topic → the topic that replaces it, and how its fields are rewritten."""
-
-DECIDERS: Final = {
-    "stream": stream.STREAM,
-    "presence": presence.PRESENCE,
-    "listing": listing.LISTING,
-    "order": order.ORDER,
-    "commission": commission.COMMISSION,
-}
 
 
 class JsonWire:

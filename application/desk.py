@@ -5,35 +5,20 @@ them until the command is through, so a refused one leaves no trace. The desk re
 the append will demand that none of them has moved, so a refusal is as true at its position as a sale.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from attrs import define, field
 
-from domain.commission import COMMISSION
+from domain.aggregates import DECIDERS
 from domain.decider import Decider
-from domain.ids import LISTING as LISTING_KIND
-from domain.ids import ORDER as ORDER_KIND
-from domain.ids import STREAM as STREAM_KIND
-from domain.ids import kind_of
-from domain.listing import LISTING
+from domain.ids import LISTING, ORDER, STREAM, kind_of
 from domain.listing.state import Listing
-from domain.order import ORDER
 from domain.order.state import Order
-from domain.presence import PRESENCE
 from domain.refusal import NotFound, Refusal
-from domain.stream import STREAM
 from domain.stream.state import Status, Stream
 from domain.values import frozen
-
-DECIDERS: Mapping[str, Decider[Any, Any, Any]] = {
-    "stream": STREAM,
-    "listing": LISTING,
-    "order": ORDER,
-    "commission": COMMISSION,
-    "presence": PRESENCE,
-}
 
 
 @frozen
@@ -90,21 +75,21 @@ class Desk:
     def stream(self, stream_id: str) -> Stream:
         """Return a stream; ``NotFound`` when there is none."""
         state: Stream = self.versioned(stream_id).state
-        if kind_of(stream_id) != STREAM_KIND or state.status is Status.UNKNOWN:
+        if kind_of(stream_id) != STREAM or state.status is Status.UNKNOWN:
             raise NotFound("stream", stream_id)
         return state
 
     def listing(self, listing_id: str) -> Listing:
         """Return a listing; ``NotFound`` when there is none."""
         state: Listing = self.versioned(listing_id).state
-        if kind_of(listing_id) != LISTING_KIND or not state.exists:
+        if kind_of(listing_id) != LISTING or not state.exists:
             raise NotFound("listing", listing_id)
         return state
 
     def order(self, order_id: str) -> Order:
         """Return an order, be it a refused one; ``NotFound`` when there is none."""
         versioned = self.versioned(order_id)
-        if kind_of(order_id) != ORDER_KIND or not versioned.version:
+        if kind_of(order_id) != ORDER or not versioned.version:
             raise NotFound("order", order_id)
         state: Order = versioned.state
         return state

@@ -29,7 +29,7 @@ from datetime import datetime
 
 from application.answers import Answers, TillCounts
 from application.chapters import Chapters
-from application.desk import DECIDERS, NotLoadedError, Versioned
+from application.desk import NotLoadedError, Versioned
 from application.histories import Histories, empty
 from application.ports import (
     Announcer,
@@ -48,6 +48,7 @@ from application.ports import (
 )
 from application.ringing import Arrival, Find, Rung, RungBatch, batch_of, rung, verdict_of
 from application.tickets import OverloadedError, Ticket, Verdict
+from domain.aggregates import DECIDERS
 from domain.ids import kind_of
 from domain.refusal import NotFound
 from domain.values import frozen

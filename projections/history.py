@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from domain.aggregates import DECIDERS
 from domain.ids import kind_of
 from domain.record import Record
 from domain.values import frozen
-from projections.shop_rules import DECIDERS
 from projections.store import Wire
 
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from domain.commission import COMMISSION
+from domain.aggregates import DECIDERS
 from domain.commission import facts as c
 from domain.commission.rules import Commission, due
 from domain.decider import Decider
@@ -18,12 +18,9 @@ from domain.ids import kind_of
 from domain.listing import LISTING
 from domain.listing import events as li
 from domain.listing.state import Listing
-from domain.order import ORDER
 from domain.order import events as o
 from domain.order.state import Order
-from domain.presence import PRESENCE
 from domain.record import Metadata, Record, UnreadableError
-from domain.stream import STREAM
 from domain.values import frozen
 from projections.attic import Attic, units_due
 from projections.breach import BreachError
@@ -33,13 +30,6 @@ from projections.once import Once
 from projections.owed import Owing
 from projections.store import Wire
 
-DECIDERS: Final[Mapping[str, Decider[Any, Any, Any]]] = {
-    "stream": STREAM,
-    "listing": LISTING,
-    "order": ORDER,
-    "commission": COMMISSION,
-    "presence": PRESENCE,
-}
 PASSING: Final = ("order", "commission")
 """Aggregates that are many, short and soon done."""
 LISTINGS: Final = "listing"

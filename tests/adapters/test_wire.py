@@ -9,8 +9,9 @@ from typing import Any, Final, get_args
 import attrs
 import pytest
 
-from adapters.wire import DECIDERS, RESERVED, TOPICS, UPCASTS, JsonWire
+from adapters.wire import RESERVED, TOPICS, UPCASTS, JsonWire
 from domain import presence
+from domain.aggregates import DECIDERS
 from domain.commission import facts as commission_facts
 from domain.listing import events as listing_events
 from domain.order import events as order_events

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import asdict
 
-from adapters.wire import DECIDERS
+from domain.aggregates import DECIDERS
 from domain.ids import kind_of
 from domain.listing.events import UnitsReturned
 from domain.listing.offer import Phase
