@@ -22,6 +22,7 @@ from api.edge import Edge, Endpoint, noted_refusal
 from api.live import last_position_in
 from api.live_hub import Viewer
 from api.logs import Observed, request_id_of
+from api.reading import content_length
 from api.seats import HEADERS, Join, Seat
 
 EXPRESS: Final = "express"
@@ -239,5 +240,4 @@ class ExpressProtocol(HttpToolsProtocol):
 
 def _moderate(given: Mapping[bytes, bytes]) -> bool:
     """Tell whether a body has a known length that comes in a few pieces at most."""
-    length = given.get(b"content-length", b"0")
-    return b"transfer-encoding" not in given and length.isdigit() and int(length[:12]) <= LARGEST
+    return b"transfer-encoding" not in given and (content_length(given) or 0) <= LARGEST

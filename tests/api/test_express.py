@@ -45,9 +45,9 @@ class Door:
         writer.close()
         return told
 
-    def raw(self, body: bytes, *more: str, key: str = "k", version: str = "1.1") -> bytes:
-        """Write a request for an order."""
-        lines = [f"POST /v1/orders HTTP/{version}", "Host: shop", "Content-Type: application/json"]
+    def raw(self, body: bytes, *more: str, key: str = "k", version: str = "1.1", path: str = "/v1/orders") -> bytes:
+        """Write a request for an order, or another that has a body."""
+        lines = [f"POST {path} HTTP/{version}", "Host: shop", "Content-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in self.shop.token("buyer").items()]
         lines += [f"Idempotency-Key: {key}", *(more or [f"Content-Length: {len(body)}"])]
         return "\r\n".join([*lines, "", ""]).encode() + body
@@ -145,6 +145,27 @@ async def test_a_body_may_come_in_pieces(door: Door) -> None:
     told = await door.talk(request[:20], request[20:200], request[200:-30], request[-30:])
     assert told.startswith(b"HTTP/1.1 201 Created\r\n")
     assert door.taken == ["/v1/orders"]
+
+
+async def test_a_length_with_leading_zeros_is_that_length(door: Door) -> None:
+    """Such a body is as large as one of the same length without, and goes the same way."""
+    body = b'{"x":"' + b"y" * 200_000 + b'"}'
+    told = await door.talk(door.raw(body, f"Content-Length: 000000000000{len(body)}"))
+    assert told.startswith(b"HTTP/1.1 422 ")
+    assert door.taken == []
+
+
+async def test_a_request_whose_body_never_comes_does_nothing(door: Door) -> None:
+    """Who hangs up after the head has not said what to cancel: it is not the whole order."""
+    stream_id, listing_id = await door.shop.open()
+    order_id = await door.shop.place(stream_id, listing_id)
+    _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(door.raw(b"", "Content-Length: 30", path=f"/v1/orders/{order_id}/cancel"))
+    writer.close()
+    while "/cancel" not in (told := (await door.http.get("/metrics")).text):
+        await asyncio.sleep(0.01)
+    assert 'route="/v1/orders/{order_id}/cancel",status="400"' in told
+    assert (await door.shop.get(f"/v1/orders/{order_id}")).json()["status"] == "placed"
 
 
 async def test_requests_may_come_before_the_answers(door: Door) -> None:
