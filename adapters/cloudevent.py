@@ -3,7 +3,12 @@
 ``id`` is the position, so a consumer sees a hole and knows a repetition. ``data`` is the event as the journal holds it,
 byte for byte. Extension attributes have lower-case names, as the specification asks: ``position``, ``historyversion``,
 ``correlationid`` and ``causationposition``, the last two only where there is something to say.
+
+A record that is too large for a message goes without ``data``. It says in ``dataref``, the specification's extension of
+that name, where the API gives it out.
 """
+
+from typing import Any
 
 from msgspec import Raw, json
 
@@ -43,6 +48,14 @@ def cloud_event(record: Record, metadata: Metadata, source: str) -> CloudEvent:
         attributes["causationposition"] = metadata.causation
     attributes["data"] = Raw(record.state)
     return CloudEvent(record.position, subject_of(record), json.encode(attributes))
+
+
+def by_reference(event: CloudEvent) -> CloudEvent:
+    """Return an event that says where its data is to be read, instead of the data."""
+    attributes: dict[str, Any] = json.decode(event.body)
+    del attributes["data"]
+    attributes["dataref"] = f"/v1/journal?after={event.position - 1}&limit=1"
+    return CloudEvent(event.position, event.subject, json.encode(attributes))
 
 
 def subject_of(record: Record) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ from adapters.embedded_nats import EmbeddedNats
 from adapters.installation import InstallationError, check, unreachable
 from adapters.journal_postgres import DATABASE
 from adapters.nats_link import NatsAddressError, require_address
-from adapters.relay import fed_by
+from adapters.relay import fed_by, position_of
 from domain.values import frozen
 
 _SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "data_checksums")
 _CLOCK_SECONDS = 1.0
 """How far the till's clock, which judges holds and windows, may be from the one that stamps the records."""
 _NATS_PORT = 4222
+_PATIENCE_SECONDS = 3.0
+"""How long a relay that is behind may take to come nearer."""
+_LOOK_SECONDS = 0.2
 
 
 @frozen
@@ -71,8 +75,20 @@ def _journal_findings(url: str) -> list[str]:
     return []
 
 
-def inspect_nats(url: str, database: str = "") -> Inspected:
-    """Say hello to a NATS, and ask whose journal its stream holds: that of ``database``, if that is known."""
+@frozen
+class _Fed:
+    """Who feeds a stream, how many records it is behind, and whether it comes nearer."""
+
+    feeder: str
+    behind: int
+    moving: bool
+
+
+def inspect_nats(url: str, database: str = "", head: int = 0) -> Inspected:
+    """Say hello to a NATS, and ask whose journal its stream holds and up to where.
+
+    ``database`` is ours and ``head`` its journal's last position, if they are known.
+    """
     try:
         require_address(url)
     except NatsAddressError as error:
@@ -87,23 +103,32 @@ def inspect_nats(url: str, database: str = "") -> Inspected:
         return Inspected({}, ("What answers at the NATS address is no NATS: check --nats-url",))
     facts = {"address": f"{place.hostname}:{place.port or _NATS_PORT}"}
     try:
-        feeder = asyncio.run(_fed_by(url))
+        fed = asyncio.run(_fed(url, head))
     except (nats.errors.Error, OSError) as error:
         return Inspected(facts, (f"NATS does not let livetill in, check --nats-url: {error or type(error).__name__}",))
-    facts["stream"] = f"fed from database {feeder}" if feeder else "not fed: no server is running"
-    if feeder and database and feeder != database:
+    facts["stream"] = f"fed from database {fed.feeder}" if fed.feeder else "nobody feeds it at the moment"
+    if fed.feeder and database and fed.feeder != database:
         return Inspected(facts, ("Another shop feeds the stream on this NATS: give each shop a NATS of its own",))
-    return Inspected(facts)
+    behind = f"{fed.behind} behind the journal"
+    facts["stream"] += f", {behind}" if fed.behind else ""
+    stuck = f"The stream on NATS is {behind} and does not move: if a server is running, its log says why"
+    return Inspected(facts, (stuck,) if fed.behind and not fed.moving else ())
 
 
-async def _fed_by(url: str) -> str:
+async def _fed(url: str, head: int) -> _Fed:
     async def note(error: Exception) -> None:
         """What the client meets on its way is in what it raises."""
 
     client = Client()
     try:
         await client.connect(url, allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=2, error_cb=note)
-        return await fed_by(client)
+        feeder = await fed_by(client)
+        before = now = await position_of(client)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while now == before < head and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = await position_of(client)
+        return _Fed(feeder, max(0, head - now), now != before)
     finally:
         await client.close()
 

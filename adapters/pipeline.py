@@ -2,20 +2,26 @@
 
 Every message names the sequence that must come before it. So the server takes a message only if it took the one before,
 and the acknowledgement of the last one vouches for all. Asking for each one by itself costs the server an answer, and
-us its reading, a record.
+us its reading, a record. An event that is larger than the server takes is sent by reference: one that could not be sent
+would be the last.
 """
 
+import logging
 from collections.abc import Sequence
 
 from msgspec import DecodeError, Struct, json
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import BadSubjectError, MaxPayloadError
+from nats.errors import BadSubjectError
 from nats.js.api import Header
 
-from adapters.cloudevent import CONTENT_TYPE, CloudEvent
+from adapters.cloudevent import CONTENT_TYPE, CloudEvent, by_reference
+
+log = logging.getLogger(__name__)
 
 ACKNOWLEDGED_SECONDS = 10.0
+HEADERS_BYTES = 1_024
+"""More than our headers take, which count in the server's limit."""
 
 
 class RefusedError(Exception):
@@ -33,9 +39,7 @@ async def publish(client: Client, stream: str, events: Sequence[CloudEvent]) -> 
     ``RefusedError`` when the last is not (then one before it was refused), an error of the client when the server does
     not answer; some of the events may then have been stored, and those in their places.
     """
-    *before, last = events
-    if any(len(event.body) > client.max_payload for event in before):
-        raise MaxPayloadError
+    *before, last = [_fitting(event, client.max_payload - HEADERS_BYTES) for event in events]
     # One command at a time, the client's publish takes three times as long as writing all of them in one piece.
     await client._send_command(b"".join([_command(stream, event) for event in before]))  # noqa: SLF001
     answer = await client.request(
@@ -44,6 +48,13 @@ async def publish(client: Client, stream: str, events: Sequence[CloudEvent]) -> 
     objection = _objection(answer, last.position)
     if objection:
         raise RefusedError(objection)
+
+
+def _fitting(event: CloudEvent, largest: int) -> CloudEvent:
+    if len(event.body) <= largest:
+        return event
+    log.warning("Record %d is too large for NATS, its message says where to read it: raise max_payload", event.position)
+    return by_reference(event)
 
 
 def _command(stream: str, event: CloudEvent) -> bytes:

@@ -90,6 +90,14 @@ async def fed_by(client: Client, stream: str = STREAM) -> str:
     return decode(answer.data, type=_Claim).database
 
 
+async def position_of(client: Client, stream: str = STREAM) -> int:
+    """Return the position that a stream is at; 0 when there is none."""
+    try:
+        return (await client.jetstream().stream_info(stream)).state.last_seq
+    except NotFoundError:
+        return 0
+
+
 class StreamTakenError(Exception):
     """Another shop feeds the stream."""
 

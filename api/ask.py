@@ -180,13 +180,25 @@ class Ask:
 
     async def of(self, found: Seen, kind: str, query: ReadQuery) -> tuple[Seen, int]:
         """Return something as of the position that the query names, or as of now, with the position it is true at."""
-        await self._min_position(query)
+        wanted = await self._min_position(query)
         position = await self.as_of(query)
         if position is None:
-            return found, self.services.till.histories.position
+            return await self._as_of_now(found, kind, wanted)
         histories = self.services.till.histories
         then = await histories.at_position(self.services.journal, found.id, position)
         return _existing(kind, found.id, then), position
+
+    async def _as_of_now(self, found: Seen, kind: str, wanted: int) -> tuple[Seen, int]:
+        """Look again; what has been seen of the journal before, the look does not lack.
+
+        If it finds more than was known then, it is true from its own last record on.
+        """
+        known = max(wanted, self.services.till.histories.position)
+        now = await self.seen(found.id, kind)
+        if now.version == found.version:
+            return now, known
+        [last] = await self.services.journal.at(now.id, [now.version])
+        return now, max(known, last.position)
 
     async def tables(self, query: ReadQuery) -> Tables:
         """Return the read models as of the position that the query names, or those of now."""

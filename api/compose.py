@@ -255,13 +255,13 @@ def look_at_database(url: str) -> Inspected:
     return inspect_database(url)
 
 
-def look_at_nats(settings: Settings, database: str = "") -> Inspected | None:
+def look_at_nats(settings: Settings, database: str = "", head: int = 0) -> Inspected | None:
     """Return what a doctor wants to know of NATS; None when the one that comes along does not run.
 
-    ``database`` is what ``look_at_database`` calls ours: a stream may be another's.
+    ``database`` is what ``look_at_database`` calls ours: a stream may be another's. ``head`` is where ours should be.
     """
     url = settings.nats_url or embedded_nats_url(settings.data_dir / "nats")
-    return None if url is None else inspect_nats(url, database)
+    return None if url is None else inspect_nats(url, database, head)
 
 
 @asynccontextmanager

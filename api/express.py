@@ -15,14 +15,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from api.answers import Answer, problem_answer
 from api.edge import Edge, Endpoint, noted_refusal
+from api.hearing import Hearing
 from api.live import last_position_in
 from api.live_hub import Viewer
 from api.logs import Observed, request_id_of
+from api.reading import content_length
 from api.seats import HEADERS, Join, Seat
+from domain.refusal import Refusal
 
 EXPRESS: Final = "express"
 """Under this name the application's state has its lane."""
@@ -42,7 +45,7 @@ class Exchange(RequestResponseCycle):
         self.keep_alive = protocol.parser.should_keep_alive()
         self.message_event = protocol.unheard
         self.body = bytearray()
-        self.response_complete = self.disconnected = False
+        self.response_started = self.response_complete = self.disconnected = False
 
     def described(self, method: str, path: str, path_template: str) -> Any:
         """Describe it as ASGI would, as far as anybody asks."""
@@ -77,6 +80,19 @@ class Watching(Exchange):
         self.stream_id = stream_id
 
 
+class Unheard(Exchange):
+    """What is no request, or never became one; it is answered in its turn, and nothing comes after it."""
+
+    def __init__(self, protocol: "ExpressProtocol", refused: Refusal) -> None:
+        super().__init__(protocol, {})
+        self.keep_alive = False
+        self.refused = refused
+
+    async def run_asgi(self, app: Any) -> None:
+        """Its turn has come, says uvicorn; ``app`` is what sees it through."""
+        await app(self)
+
+
 @define(eq=False)
 class Express:
     """Serves the endpoints that are known without looking into the path, and those who watch."""
@@ -99,7 +115,7 @@ class Express:
         if endpoint is None and live is None:
             return None
         given = dict(protocol.headers)
-        if not _moderate(given):
+        if len(given) != len(protocol.headers) or not _moderate(given):
             return None
         if endpoint is not None:
             return Asking(protocol, given, endpoint)
@@ -111,6 +127,9 @@ class Express:
             await self._seat(protocol, exchange)
         elif isinstance(exchange, Asking):
             await protocol.answer(exchange, await self.answer(exchange))
+        elif isinstance(exchange, Unheard):
+            scope, told = exchange.described("", "", ""), problem_answer(exchange.refused)
+            await protocol.answer(exchange, self._observed(scope, told, time.perf_counter()))
 
     async def answer(self, asking: Asking) -> list[bytes]:
         """Let an endpoint answer; return the answer's parts, the status line first."""
@@ -146,7 +165,7 @@ def _written(answered: Answer[Any], request_id: bytes, *, length: bool) -> list[
     return parts
 
 
-class ExpressProtocol(HttpToolsProtocol):
+class ExpressProtocol(Hearing):
     """uvicorn's protocol with the lane beside it; one a connection."""
 
     def __init__(self, express: Express, **named: Any) -> None:
@@ -158,6 +177,8 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take a request onto the lane, or leave it to uvicorn."""
+        if not self.begin():
+            return
         if self._alone():
             exchange = self._express.taken(self, self.parser.get_method(), self.url)
             if exchange is not None:
@@ -168,17 +189,40 @@ class ExpressProtocol(HttpToolsProtocol):
     def _alone(self) -> bool:
         """Tell whether a request asks for nothing special and the one before it is answered."""
         answered = self.cycle is None or self.cycle.response_complete
-        special = self.expect_100_continue or self.parser.should_upgrade() or self.parser.get_http_version() != "1.1"
-        return answered and not special
+        return answered and not self.expect_100_continue and self.parser.get_http_version() == "1.1"
 
     def on_message_complete(self) -> None:
         """Answer a request whose body is there."""
+        if not self.end():
+            return
         if isinstance(self.cycle, Exchange) and not self.cycle.response_complete:
             task = self.loop.create_task(self._exchange(self.cycle))
             task.add_done_callback(self.tasks.discard)
             self.tasks.add(task)
         else:
             super().on_message_complete()
+
+    def refuse(self, refused: Refusal) -> None:
+        """Answer what is not heard to its end when all before it is answered, and hang up."""
+        self.deaf = True
+        self.stop_waiting()
+        waits = self.cycle is not None and not self.cycle.response_complete
+        if self.arriving is not None and not self.in_head:
+            broken = self.cycle
+            if broken.response_started:
+                self.transport.close()
+                return
+            broken.disconnected = True
+            broken.message_event.set()  # whoever waits for the rest of the body learns that there is none
+            waits = bool(self.pipeline)
+            if waits:
+                self.pipeline.popleft()
+        self.cycle = Unheard(self, refused)
+        if waits:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self._exchange))  # type: ignore[arg-type]  # it is run by the cycle
+        else:
+            self._start_asgi_task(self.cycle, self._exchange)  # type: ignore[arg-type]
 
     async def _exchange(self, exchange: Exchange) -> None:
         """See a request through; a task that is cancelled leaves no half answer and no open connection."""
@@ -196,7 +240,9 @@ class ExpressProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             last = not exchange.keep_alive
             self.transport.write(self._with_usual(parts, CLOSE if last else b""))
-            if last:
+            if isinstance(exchange, Unheard):
+                self.hang_up()
+            elif last:
                 self.transport.close()
         exchange.response_complete = True
         self.on_response_complete()
@@ -204,6 +250,8 @@ class ExpressProtocol(HttpToolsProtocol):
     def take_seat(self, viewer: Viewer, head: Sequence[bytes]) -> None:
         """Be a viewer's connection from now on; what else is asked on it is not heard, and only its end is."""
         self._seat = Seat(viewer, self.transport, self.flow)
+        self.deaf = True
+        self.stop_waiting()
         self.pipeline.clear()
         self.flow.resume_reading()
         self.scope, self.headers = {}, []  # type: ignore[typeddict-item]  # a viewer stays for long, and is many
@@ -217,11 +265,6 @@ class ExpressProtocol(HttpToolsProtocol):
         usual = [part for name, value in self.server_state.default_headers for part in (name, b": ", value, b"\r\n")]
         status, *rest = parts
         return b"".join((status, *usual, more, *rest))
-
-    def data_received(self, data: bytes) -> None:
-        """Something has come; on a seat nobody listens."""
-        if self._seat is None:
-            super().data_received(data)
 
     def resume_writing(self) -> None:
         """The connection takes more again."""
@@ -239,5 +282,4 @@ class ExpressProtocol(HttpToolsProtocol):
 
 def _moderate(given: Mapping[bytes, bytes]) -> bool:
     """Tell whether a body has a known length that comes in a few pieces at most."""
-    length = given.get(b"content-length", b"0")
-    return b"transfer-encoding" not in given and length.isdigit() and int(length[:12]) <= LARGEST
+    return b"transfer-encoding" not in given and (content_length(given) or 0) <= LARGEST

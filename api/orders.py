@@ -128,7 +128,7 @@ async def issue_refund(ask: Ask, body: bodies.RefundBody) -> Answer[RefundedView
 @read("/v1/orders/{order_id:str}", roles=access.ORDER_READERS)
 async def get_order(ask: Ask, query: params.ReadQuery) -> Answer[OrderView]:
     """Return an order, now or as of any position; one that was refused says why."""
-    found, position = await ask.of(await ask.order(access.sees_order, newest=True), "order", query)
+    found, position = await ask.of(await ask.order(access.sees_order), "order", query)
     return answer(order_view(found.id, found.state, found.version, position), version=found.version)
 
 

@@ -31,11 +31,13 @@ STATUSES: Final[Mapping[str, int]] = {
     "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "stale_version": 412,
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "invalid": 422,
     "idempotency_conflict": 422,
+    "head_too_large": 431,
     "internal_fault": 500,
     "overloaded": 503,
     "unavailable": 503,
@@ -73,6 +75,18 @@ class BodyTooLarge(Refusal):
     """The body is too large."""
 
     limit_bytes: int
+
+
+@refusal
+class HeadTooLarge(Refusal):
+    """The target and the headers are too large."""
+
+    limit_bytes: int
+
+
+@refusal
+class RequestTimeout(Refusal):
+    """The request took too long to arrive."""
 
 
 @refusal

@@ -20,22 +20,32 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 async def received(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    """Read the body, but no more of it than we would decode."""
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit():
-        raise BadRequest("Content-Length must be a number")
-    if int(length[:12]) > LARGEST_BODY:
+    """Read the body, but no more of it than we would decode; half a body, or none where one was to come, is refused."""
+    length = content_length(headers)
+    if (length or 0) > LARGEST_BODY:
         raise BodyTooLarge(LARGEST_BODY)
-    message: Any = await receive()
-    body = bytes(message.get("body", b""))
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("the body ended before its end")
+    body, more = b"", True
+    while more:
+        message: Any = await receive()
+        if message["type"] != "http.request":
+            raise BadRequest("the connection ended before the body did")
         body += message.get("body", b"")
         if len(body) > LARGEST_BODY:
             raise BodyTooLarge(LARGEST_BODY)
+        more = message.get("more_body", False)
+    if length not in (None, len(body)):
+        raise BadRequest(f"the body has {len(body)} bytes and Content-Length says {length}")
     return body
+
+
+def content_length(headers: Mapping[bytes, bytes]) -> int | None:
+    """Return how long the body is said to be; None when that is not said."""
+    said = headers.get(b"content-length")
+    if said is None:
+        return None
+    if not said.isdigit():
+        raise BadRequest("Content-Length must be a number")
+    return int(said.lstrip(b"0")[:12] or b"0")  # twelve digits tell that it is too long
 
 
 @cache

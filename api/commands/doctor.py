@@ -125,7 +125,8 @@ def _look_at_nats(report: Report, chosen: "Settings") -> None:
     from api.compose import look_at_nats
 
     try:
-        seen = look_at_nats(chosen, str(report.facts.get("postgresql", {}).get("database", "")))
+        database = str(report.facts.get("postgresql", {}).get("database", ""))
+        seen = look_at_nats(chosen, database, int(report.facts.get("journal", {}).get("position", 0)))
     except OSError as error:
         report.problems.append(explained(error))
         return

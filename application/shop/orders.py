@@ -37,6 +37,8 @@ from domain.stream.rules import StreamNotLive
 
 FREE = "free"
 """The payment of an order that costs nothing."""
+MAX_LINES = 1_000
+"""An order's own lines, after looks are taken apart: one order is one append, and one record names all of its lines."""
 
 
 def place(desk: Desk, command: PlaceOrder) -> None:
@@ -108,6 +110,8 @@ class _Placing:
 
     def _want(self, listing_id: str, quantity: int, seen: int | None, amount_minor: int | None = None) -> str:
         self._count += 1
+        if self._count > MAX_LINES:
+            raise Invalid("lines", f"come to more than {MAX_LINES} with every component of a look as a line of its own")
         wanted = reservation_id(self._command.target, str(self._count))
         self._wants[listing_id].append(listing.Want(wanted, quantity, seen, amount_minor))
         return wanted

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import nats
 import pytest
+from attrs import evolve
 from nats.aio.client import Client
-from nats.errors import BadSubjectError, MaxPayloadError
+from nats.errors import BadSubjectError
 from nats.js.api import RawStreamMsg, StreamConfig
 
 from adapters.announce import LocalAnnouncer
@@ -170,15 +171,31 @@ async def test_a_message_out_of_place_is_not_kept(client: Client, nats_url: str)
     assert positions(await stored(nats_url)) == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize(("subject", "size"), [("livetill.a b", 1), ("livetill.a\r\nPUB", 1), ("livetill.a", 2**21)])
-async def test_what_cannot_be_a_message_is_not_written_to_the_connection(
-    client: Client, subject: str, size: int
-) -> None:
-    """A name that NATS' protocol would take for something else, or too long a body, is an error here and not there."""
-    events = [CloudEvent(1, subject, b"x" * size), CloudEvent(2, "livetill.a", b"x")]
-    with pytest.raises((BadSubjectError, MaxPayloadError)):
+@pytest.mark.parametrize("subject", ["livetill.a b", "livetill.a\r\nPUB"])
+async def test_what_cannot_be_a_message_is_not_written_to_the_connection(client: Client, subject: str) -> None:
+    """A name that NATS' protocol would take for something else is an error here and not there."""
+    events = [CloudEvent(1, subject, b"x"), CloudEvent(2, "livetill.a", b"x")]
+    with pytest.raises(BadSubjectError):
         await publish(client, "LIVETILL", events)
     await client.flush()
+
+
+async def test_a_record_that_is_too_large_for_a_message_says_where_to_read_it(
+    client: Client, nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Just below the server's limit, above it and far above it: each has its place, and none stands in the way."""
+    journal = await journal_of(2)
+    for position, size in enumerate((-2_000, -900, -1, 0, 2**22), 3):
+        state = b'{"padding":"%s"}' % (b"x" * (client.max_payload + size))
+        await journal.append(Batch([evolve(draft(position), state=state)], {f"listing-{position}": 0}))
+    await grow(journal, 2)
+    async with relaying(journal, nats_url, LocalAnnouncer()) as relay:
+        await until(lambda: relay.relayed == 9)
+    messages = [json.loads(message.data or b"") for message in await stored(nats_url)]
+    assert [message["id"] for message in messages] == [str(position) for position in range(1, 10)]
+    told = {message["position"]: message["dataref"] for message in messages if "data" not in message}
+    assert told == {position: f"/v1/journal?after={position - 1}&limit=1" for position in (4, 5, 6, 7)}
+    assert caplog.text.count("is too large for NATS") == 4
 
 
 async def test_a_refused_message_in_the_middle_is_noticed_at_the_end(client: Client) -> None:
@@ -257,7 +274,7 @@ async def test_a_doctor_sees_whose_stream_it_is(nats_url: str) -> None:
     """Ours, another shop's, or nobody's; asking takes it from nobody."""
     journal = await journal_of(5)
     assert await asyncio.to_thread(inspect_nats, nats_url, "database/1") == Inspected(
-        {"address": nats_url.partition("@")[2], "stream": "not fed: no server is running"}
+        {"address": nats_url.partition("@")[2], "stream": "nobody feeds it at the moment"}
     )
     async with feeding(journal, nats_url, "database/1") as relay:
         await until(lambda: relay.relayed == 5)
@@ -267,6 +284,23 @@ async def test_a_doctor_sees_whose_stream_it_is(nats_url: str) -> None:
         assert finding == "Another shop feeds the stream on this NATS: give each shop a NATS of its own"
         await grow(journal, 1)
         await until(lambda: relay.relayed == 6)
+    [finding] = (await asyncio.to_thread(inspect_nats, nats_url, "database/1", 9)).findings
+    assert finding.startswith("The stream on NATS is 3 behind the journal and does not move")
+
+
+@pytest.mark.usefixtures("client")
+async def test_a_doctor_lets_a_relay_catch_up(nats_url: str) -> None:
+    """A stream that is behind and comes nearer is in good hands."""
+    journal = await journal_of(5)
+    async with feeding(journal, nats_url, "database/1") as relay:
+        await until(lambda: relay.relayed == 5)
+        looking = asyncio.create_task(asyncio.to_thread(inspect_nats, nats_url, "database/1", 10**6))
+        while not looking.done():
+            await grow(journal, 1)
+            await asyncio.sleep(0.01)
+    seen = await looking
+    assert seen.facts["stream"].endswith(" behind the journal")
+    assert seen.findings == ()
 
 
 async def test_who_does_not_know_the_token_is_not_let_in(nats_url: str) -> None:

@@ -201,6 +201,17 @@ async def test_a_large_body_is_refused_unread(shop: Shopfront) -> None:
     problem(await shop.http.post("/v1/orders", content=chunks(), headers=headers), 413, "body_too_large")
 
 
+@pytest.mark.parametrize("length", ["1", "3", "030"])
+async def test_a_body_has_the_length_that_it_says(shop: Shopfront, length: str) -> None:
+    """What came is not what was sent: it is refused, and not read as what it happens to be."""
+    stream_id = await shop.schedule()
+    before = await shop.head()
+    refused = await shop.post(f"/v1/streams/{stream_id}/start", b"{}", content_length=length)
+    assert problem(refused, 400, "bad_request")["problem"].startswith("the body has 2 bytes")
+    assert await shop.head() == before
+    assert (await shop.post(f"/v1/streams/{stream_id}/start", b"{}", content_length="002")).status_code == 200
+
+
 async def test_a_body_is_json(shop: Shopfront) -> None:
     """Another media type is 415; JSON with its charset is fine."""
     stream_id, listing_id = await shop.open()

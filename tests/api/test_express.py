@@ -1,84 +1,15 @@
 """The express lane: over a real connection requests are answered as the application answers them, however they come."""
 
 import asyncio
-import json
-import socket
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
-import httpx
 import pytest
-from attrs import define, field
 
-from api.app import create_app
-from api.commands.serve import _server
-from api.express import EXPRESS, LARGEST, Asking, Express
-from tests.api.shopfront import Shopfront
+from api.express import LARGEST, Asking, Express
+from tests.api.doorway import Door, order
 
 JSON = {"content-type": "application/json"}
-
-
-@define
-class Door:
-    """A shop with a port, and what is served on its lane."""
-
-    shop: Shopfront
-    port: int
-    express: Express
-    http: httpx.AsyncClient
-    taken: list[str] = field(factory=list)
-
-    async def talk(self, *pieces: bytes, answers: int = 1) -> bytes:
-        """Send pieces over one connection, each by itself, and return so many answers."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(0.01)
-        told = b""
-        for _ in range(answers):
-            while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 "):
-                continue
-            fields = dict(line.lower().split(": ", 1) for line in head.decode().splitlines()[1:-1])
-            told += head + await reader.readexactly(int(fields["content-length"]))
-        writer.close()
-        return told
-
-    def raw(self, body: bytes, *more: str, key: str = "k", version: str = "1.1") -> bytes:
-        """Write a request for an order."""
-        lines = [f"POST /v1/orders HTTP/{version}", "Host: shop", "Content-Type: application/json"]
-        lines += [f"{name}: {value}" for name, value in self.shop.token("buyer").items()]
-        lines += [f"Idempotency-Key: {key}", *(more or [f"Content-Length: {len(body)}"])]
-        return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-@pytest.fixture
-async def door(shop: Shopfront, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    """The shop behind uvicorn, as ``livetill serve`` has it."""
-    app = create_app(shop.services)
-    server, listening = _server(app), socket.create_server(("127.0.0.1", 0))
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = listening.getsockname()[1]
-    original = Express.answer
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-        opened = Door(shop, port, app.state[EXPRESS], http)
-
-        async def noted(self: Express, asking: Asking) -> Any:
-            opened.taken.append(asking.endpoint.path)
-            return await original(self, asking)
-
-        monkeypatch.setattr(Express, "answer", noted)
-        yield opened
-    server.should_exit = True
-    await serving
-
-
-def order(stream_id: str, listing_id: str, **more: Any) -> bytes:
-    """Write an order for one unit."""
-    return json.dumps({"stream_id": stream_id, "lines": [{"listing_id": listing_id, "quantity": 1}], **more}).encode()
 
 
 async def test_an_order_takes_the_lane(door: Door) -> None:
@@ -145,6 +76,27 @@ async def test_a_body_may_come_in_pieces(door: Door) -> None:
     told = await door.talk(request[:20], request[20:200], request[200:-30], request[-30:])
     assert told.startswith(b"HTTP/1.1 201 Created\r\n")
     assert door.taken == ["/v1/orders"]
+
+
+async def test_a_length_with_leading_zeros_is_that_length(door: Door) -> None:
+    """Such a body is as large as one of the same length without, and goes the same way."""
+    body = b'{"x":"' + b"y" * 200_000 + b'"}'
+    told = await door.talk(door.raw(body, f"Content-Length: 000000000000{len(body)}"))
+    assert told.startswith(b"HTTP/1.1 422 ")
+    assert door.taken == []
+
+
+async def test_a_request_whose_body_never_comes_does_nothing(door: Door) -> None:
+    """Who hangs up after the head has not said what to cancel: it is not the whole order."""
+    stream_id, listing_id = await door.shop.open()
+    order_id = await door.shop.place(stream_id, listing_id)
+    _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(door.raw(b"", "Content-Length: 30", path=f"/v1/orders/{order_id}/cancel"))
+    writer.close()
+    while "/cancel" not in (told := (await door.http.get("/metrics")).text):
+        await asyncio.sleep(0.01)
+    assert 'route="/v1/orders/{order_id}/cancel",status="400"' in told
+    assert (await door.shop.get(f"/v1/orders/{order_id}")).json()["status"] == "placed"
 
 
 async def test_requests_may_come_before_the_answers(door: Door) -> None:

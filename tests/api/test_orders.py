@@ -129,6 +129,20 @@ async def test_a_look_is_reserved_whole_or_not_at_all(shop: Shopfront) -> None:
     assert (await shop.get(f"/v1/listings/{scarf}")).json()["units"]["reserved"] == 1
 
 
+async def test_an_order_comes_to_a_thousand_lines_with_all_that_looks_are_made_of(shop: Shopfront) -> None:
+    """What a look expands to counts: one order is one append and one record of all its lines."""
+    stream_id = await shop.go_live()
+    parts = [{"listing_id": await shop.offer(stream_id, 1_000, sku=f"P{number}")} for number in range(50)]
+    look = await shop.offer(stream_id, 0, sku="LOOK", price=eur(5999), components=parts)
+    lines = [{"listing_id": look, "quantity": 1} for _ in range(20)]
+    assert len((await shop.must("/v1/orders", {"stream_id": stream_id, "lines": lines}, who="buyer"))["lines"]) == 1_000
+    lines.append({"listing_id": parts[0]["listing_id"], "quantity": 1})
+    refused = await shop.post("/v1/orders", {"stream_id": stream_id, "lines": lines}, who="buyer")
+    assert problem(refused, 422, "invalid")["detail"] == (
+        "lines: come to more than 1000 with every component of a look as a line of its own"
+    )
+
+
 async def test_an_order_goes_its_way_to_the_buyer_and_back(shop: Shopfront) -> None:
     """Paid, shipped, delivered; a unit comes back and is on sale again, and its price is refunded."""
     stream_id, listing_id = await shop.open(allotment=5)

@@ -1,9 +1,13 @@
 """Read models and the journal over HTTP: now, as of a position, and no earlier than asked."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
+from adapters.clocks import ManualClock
+from adapters.journal_memory import MemoryJournal
 from tests.api.shopfront import Build, Shopfront, eur, opened, problem
 
 
@@ -179,3 +183,35 @@ async def test_a_read_waits_for_the_position_it_is_asked_for() -> None:
             refused = problem(await shop.get(f"{path}?min_position=3"), 422, "invalid")
             assert refused["field"] == "min_position"
         problem(await shop.get(f"/v1/streams/{stream_id}", Livetill_Min_Position="soon"), 422, "invalid")
+
+
+class Meanwhile(MemoryJournal):
+    """A journal in which something is written while somebody waits to hear how long it is."""
+
+    written: Callable[[], Awaitable[object]] | None = None
+
+    async def head(self) -> int:
+        """Return the last position."""
+        written, self.written = self.written, None
+        if written is not None:
+            await written()
+        return await super().head()
+
+
+@pytest.mark.parametrize("what", ["streams", "listings", "orders"])
+async def test_what_is_read_is_true_at_the_position_that_is_told(what: str) -> None:
+    """A look that has to wait is taken after the wait, so that a replay up to its position shows the same."""
+    journal = Meanwhile(ManualClock())
+    async with opened(Build(journal=journal)) as shop:
+        stream_id, listing_id = await shop.open()
+        order_id = await shop.paid(stream_id, listing_id)
+        path, changed, body = {
+            "streams": (f"/v1/streams/{stream_id}", f"/v1/streams/{stream_id}/teasers", {"text": "Soon"}),
+            "listings": (f"/v1/listings/{listing_id}", f"/v1/listings/{listing_id}/allot", {"quantity": 5}),
+            "orders": (f"/v1/orders/{order_id}", f"/v1/orders/{order_id}/ship", None),
+        }[what]
+        journal.written = partial(shop.must, changed, body)
+        now = (await shop.get(f"{path}?min_position=1")).json()
+        then = (await shop.get(f"{path}?as_of={now['position']}")).json()
+        assert journal.written is None
+        assert now == then

@@ -1,0 +1,135 @@
+"""Hearing a request: what uvicorn's protocol leaves open to whoever connects, without a token and for nothing.
+
+A head is of moderate size, a request arrives in moderate time, an offer of another protocol is declined as HTTP allows,
+and what is no request gets an answer in our words, after the answers to what came before it. All of it costs a request
+that is in order a few assignments; the one timer of a connection is set again every ``PATIENCE_SECONDS``, whatever
+happens on it.
+"""
+
+import asyncio
+from abc import abstractmethod
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.problems import BadRequest, HeadTooLarge, MethodNotAllowed, RequestTimeout
+from domain.refusal import Refusal
+
+LARGEST_HEAD: Final = 32_768
+"""Bytes of the target, the headers' names and their values."""
+PATIENCE_SECONDS: Final = 15.0
+"""A request has at least this long to arrive, from its first byte to its last, and at most twice as long."""
+
+LINGERING_SECONDS: Final = 2.0
+"""How long a client that was refused may take to notice."""
+
+
+class Hearing(HttpToolsProtocol):
+    """uvicorn's protocol with a limit to its patience; one a connection."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        self.deaf = False
+        """Whatever else comes is not heard."""
+        self.patience: asyncio.TimerHandle | None = None
+        self.arriving: Any = None
+        """The headers of the request that has come in part."""
+        self.in_head = False
+        self._piece = 0
+        self._later_pieces = 0
+
+    @abstractmethod
+    def refuse(self, refused: Refusal) -> None:
+        """Say in its turn why what comes is not heard to its end, and hang up."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def _wait(self) -> None:
+        self.patience = self.loop.call_later(PATIENCE_SECONDS, self._look, self.headers)
+
+    def _look(self, headers: Any) -> None:
+        """Hang up on who still sends what it sent at the last look, or sent nothing yet; who was answered may idle."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        idle = self.arriving is None and (answering or self.timeout_keep_alive_task is not None)
+        if self.headers is not headers or idle or self.flow.read_paused:
+            self._wait()
+        elif self.arriving is None:
+            self.transport.close()
+        else:
+            self.refuse(RequestTimeout())
+
+    def stop_waiting(self) -> None:
+        """Let the connection be, whatever comes."""
+        if self.patience is not None:
+            self.patience.cancel()
+            self.patience = None
+
+    def hang_up(self) -> None:
+        """Send no more, and let what still comes go by: a client that is cut off while it sends loses its answer."""
+        self.transport.write_eof()
+        self.patience = self.loop.call_later(LINGERING_SECONDS, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self.stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Hear a piece, as far as anybody listens."""
+        if self.deaf:
+            return
+        self._unset_keepalive_if_required()
+        self._piece = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as paused:
+            self._decline(data[paused.args[0] :])
+        except httptools.HttpParserError as error:
+            told = error.__context__
+            self.refuse(told if isinstance(told, Refusal) else BadRequest("what came is no HTTP request"))
+        else:
+            if self.in_head:
+                self._later_pieces += self._piece
+                if self._later_pieces > LARGEST_HEAD:
+                    self.refuse(HeadTooLarge(LARGEST_HEAD))
+
+    def _decline(self, rest: bytes) -> None:
+        """Go on as if no other protocol had been offered (RFC 9110, 7.8).
+
+        The parser takes what follows such a head for the other protocol, so it hears the head again without the offer.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.refuse(MethodNotAllowed())
+            return
+        head = [b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())]
+        head += [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        self.data_received(b"".join([*head, b"\r\n", rest]))
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.arriving, self.in_head, self._later_pieces = self.headers, True, -self._piece
+
+    def begin(self) -> bool:
+        """Judge a head that is complete; tell whether it is a request, and not one to be heard again."""
+        if (self._later_pieces >= 0 or self._piece > LARGEST_HEAD) and self._head_size() > LARGEST_HEAD:
+            raise HeadTooLarge(LARGEST_HEAD)
+        if self.parser.should_upgrade():
+            return False
+        self.in_head = False
+        return True
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def end(self) -> bool:
+        """Note that a request has come to its end; tell whether it did, and is not to be heard again."""
+        if self.in_head:
+            return False
+        self.arriving = None
+        return True

@@ -1,0 +1,193 @@
+"""Hearing requests: whoever connects is heard for a while, up to a size, and gets an answer in our words."""
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from api import hearing
+from api.hearing import LARGEST_HEAD
+from tests.api.doorway import Door, order
+
+H2C = ("Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", "Connection: Upgrade, HTTP2-Settings")
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: shop\r\n"
+ALIVE = b'{"status":"alive"}'
+
+
+async def heard(door: Door, *pieces: bytes) -> bytes:
+    """Send pieces, each when the one before was taken, and return all that is answered until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+
+    async def send() -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    told = await reader.read()
+    await asyncio.gather(sending, return_exceptions=True)
+    writer.close()
+    return told
+
+
+def last_problem(told: bytes, status: int) -> str:
+    """Check that what was answered last is a problem and whole; return its name."""
+    head, _, body = told[told.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), told
+    for said in (b"content-type: application/problem+json", b"x-request-id: ", b"connection: close"):
+        assert said in head
+    name: str = json.loads(body)["type"].rpartition(":")[2]
+    return name
+
+
+async def test_an_offer_of_another_protocol_is_declined(door: Door) -> None:
+    """A client that offers HTTP/2 with its request is served as if it had not, body and all."""
+    stream_id, listing_id = await door.shop.open()
+    order_id = await door.shop.place(stream_id, listing_id, 3)
+    body = b'{"line_id": "1", "quantity": 1}'
+    cancelling = door.raw(body, *H2C, f"Content-Length: {len(body)}", path=f"/v1/orders/{order_id}/cancel")
+    told = await door.talk(cancelling)
+    assert told.startswith(b"HTTP/1.1 200 OK\r\n")
+    after = (await door.shop.get(f"/v1/orders/{order_id}")).json()
+    assert (after["status"], after["lines"][0]["cancelled"]) == ("placed", 1)
+
+
+@pytest.mark.parametrize("cut", [30, 250, 430, -1])
+async def test_an_offer_is_declined_in_whatever_pieces_it_comes(door: Door, cut: int) -> None:
+    """The lane takes it too, and the connection goes on."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    ordering = door.raw(body, *H2C, f"Content-Length: {len(body)}")
+    told = await door.talk(ordering[:cut], ordering[cut:], door.raw(body, key="k2"), LIVE + b"\r\n", answers=3)
+    assert told.count(b"HTTP/1.1 201 Created\r\n") == 2
+    assert told.endswith(ALIVE)
+    assert door.taken == ["/v1/orders", "/v1/orders", "/health/live"]
+
+
+async def test_offers_come_one_behind_the_other(door: Door) -> None:
+    """Pipelined, chunked or without a body: each is answered, in order."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    chunked = door.raw(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body), *H2C, "Transfer-Encoding: chunked")
+    asking = LIVE + b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+    told = await door.talk(asking + chunked + asking + chunked, answers=4)
+    assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"200", b"201", b"200", b"201"]
+
+
+async def test_nobody_is_connected_through(door: Door) -> None:
+    """CONNECT offers another protocol by itself."""
+    told = await heard(door, b"CONNECT shop:80 HTTP/1.1\r\nHost: shop\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 40")
+
+
+@pytest.mark.parametrize("name", [b"x", b"X-Long"])
+@pytest.mark.parametrize("size", [LARGEST_HEAD, 14_000_000])
+async def test_a_head_is_of_moderate_size(door: Door, name: bytes, size: int) -> None:
+    """In one header or in many, in one piece or in hundreds: what is too large is refused before it is there."""
+    large = name + b": " + b"x" * size + b"\r\n"
+    many = b"".join(b"%s%d: %s\r\n" % (name, number, b"x" * 100) for number in range(size // 100))
+    for more in (large, many):
+        told = await heard(door, LIVE + more + b"\r\n")
+        assert last_problem(told, 431) == "head_too_large"
+    assert (await door.http.get("/health/live")).status_code == 200
+
+
+async def test_a_target_belongs_to_the_head(door: Door) -> None:
+    """A path of megabytes is refused as well, and one of some kilobytes is read."""
+    for size, status in ((14_000_000, 431), (LARGEST_HEAD, 431)):
+        told = await heard(door, b"GET /health/live?" + b"x" * size + b" HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert last_problem(told, status) == "head_too_large"
+    assert (await door.http.get("/health/live", headers={"x": "y" * 30_000})).status_code == 200
+
+
+async def test_a_head_behind_a_large_body_is_not_taken_for_large(door: Door) -> None:
+    """Only what belongs to a head counts."""
+    stream_id, listing_id = await door.shop.open()
+    large = b" " * 200_000 + order(stream_id, listing_id)
+    requests = b"".join(door.raw(large, key=f"k{number}") for number in range(3))
+    told = await door.talk(requests + LIVE, b"\r\n", answers=4)
+    assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201", b"201", b"201", b"200"]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nno header\r\n\r\n",
+        LIVE + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        LIVE + b"Content-Length: 99999999999999999999\r\n\r\n",
+        b"POST /v1/orders HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["tls", "h2", "header", "lengths", "length", "chunk"],
+)
+async def test_what_is_no_request_is_told_so_in_our_words(door: Door, garbage: bytes) -> None:
+    """A problem with a request id, and the connection ends."""
+    assert last_problem(await heard(door, garbage), 400) == "bad_request"
+
+
+async def test_what_is_no_request_waits_for_its_turn(door: Door) -> None:
+    """Behind two orders it is answered third: nobody takes its answer for that of an order."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    for garbage in (b"no request\r\n\r\n", door.raw(b"zz\r\n", "Transfer-Encoding: chunked")):
+        told = await heard(door, door.raw(body) + door.raw(body, key="k2") + garbage)
+        assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201", b"201", b"400"]
+        assert last_problem(told, 400) == "bad_request"
+
+
+@pytest.fixture
+def hasty(door: Door, monkeypatch: pytest.MonkeyPatch) -> Door:
+    """A door whose patience ends soon."""
+    monkeypatch.setattr(hearing, "PATIENCE_SECONDS", 0.2)
+    return door
+
+
+@pytest.mark.parametrize(
+    "half",
+    [LIVE, LIVE + b"\r\n" + LIVE, LIVE + b"Content-Length: 9\r\n\r\nx"],
+    ids=["head", "second head", "body"],
+)
+async def test_half_a_request_is_not_waited_for_for_ever(hasty: Door, half: bytes) -> None:
+    """Whatever the half has, the connection ends with an answer."""
+    told = await heard(hasty, half)
+    assert last_problem(told, 408) == "request_timeout"
+
+
+async def test_half_an_order_is_not_waited_for_and_not_placed(hasty: Door) -> None:
+    """On the lane and beside it."""
+    stream_id, listing_id = await hasty.shop.open()
+    body, before = order(stream_id, listing_id), await hasty.shop.head()
+    for path in ("/v1/orders", "/v1/orders?"):
+        told = await heard(hasty, hasty.raw(body, path=path)[:-1])
+        assert told.count(b"HTTP/1.1 ") == 1
+        assert last_problem(told, 408) == "request_timeout"
+    assert await hasty.shop.head() == before
+
+
+async def test_who_says_nothing_is_told_nothing(hasty: Door) -> None:
+    """A connection without a request ends, also one that sends nothing but empty lines."""
+    assert await heard(hasty) == b""
+    reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
+    writer.write(LIVE + b"\r\n")
+    await reader.readuntil(ALIVE)
+    writer.write(b"\r\n")
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_idle_and_watching_connections_stay(hasty: Door) -> None:
+    """Patience is for requests that come: who has had an answer may wait, and a viewer only listens."""
+    stream_id, _ = await hasty.shop.open()
+    reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
+    watched, watching = await asyncio.open_connection("127.0.0.1", hasty.port)
+    watching.write(b"GET /v1/streams/%s/live HTTP/1.1\r\nHost: shop\r\n\r\n" % stream_id.encode())
+    await watched.readuntil(b"event: snapshot")
+    for _ in range(2):
+        writer.write(LIVE + b"\r\n")
+        await reader.readuntil(ALIVE)
+        await asyncio.sleep(1.0)  # longer than patience
+    assert not watched.at_eof()
+    writer.close()
+    watching.close()
