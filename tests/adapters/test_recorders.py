@@ -1,12 +1,14 @@
 """The eventsourcing library's own test cases, on our recorders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from eventsourcing.persistence import (
     ApplicationRecorder,
+    IntegrityError,
     OperationalError,
     StoredEvent,
 )
@@ -38,6 +40,25 @@ class _TextIds:
         return f"order-{uuid4()}"
 
 
+class _FromOne:
+    """The cases number some histories from 0; the library's aggregates and the journal number theirs from 1."""
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Number events from 1."""
+        shift = int(any(event.originator_version == 0 for event in stored_events))
+        shifted = [replace(event, originator_version=event.originator_version + shift) for event in stored_events]
+        inserted: Sequence[int] | None = super().insert_events(shifted, **kwargs)  # type: ignore[misc]
+        return inserted
+
+
+class _Recorder(_FromOne, LivetillApplicationRecorder):
+    """Ours, on PostgreSQL."""
+
+
+class _MemoryRecorder(_FromOne, MemoryApplicationRecorder):
+    """Ours, in memory."""
+
+
 class _OnPostgres:
     """A datastore over a fresh, installed database."""
 
@@ -58,7 +79,7 @@ class TestApplicationRecorder(_TextIds, _OnPostgres, ApplicationRecorderTestCase
 
     def create_recorder(self) -> ApplicationRecorder:
         """Return the recorder under test."""
-        return LivetillApplicationRecorder(self.datastore)
+        return _Recorder(self.datastore)
 
     def test_insert_subscribe(self) -> None:
         """A subscription yields what was and what will be recorded, without NOTIFY."""
@@ -72,7 +93,7 @@ class TestNonInterleaving(_TextIds, _OnPostgres, NonInterleavingNotificationIDsB
 
     def create_recorder(self) -> ApplicationRecorder:
         """Return the recorder under test."""
-        return LivetillApplicationRecorder(self.datastore)
+        return _Recorder(self.datastore)
 
 
 class TestTrackingRecorder(_OnPostgres, TrackingRecorderTestCase):
@@ -100,7 +121,7 @@ class TestMemoryApplicationRecorder(_TextIds, ApplicationRecorderTestCase[Any]):
 
     def create_recorder(self) -> ApplicationRecorder:
         """Return the recorder under test."""
-        return MemoryApplicationRecorder()
+        return _MemoryRecorder()
 
     def test_insert_subscribe(self) -> None:
         """A subscription in memory is told at once."""
@@ -112,7 +133,7 @@ class TestMemoryNonInterleaving(_TextIds, NonInterleavingNotificationIDsBaseCase
 
     def create_recorder(self) -> ApplicationRecorder:
         """Return the recorder under test."""
-        return MemoryApplicationRecorder()
+        return _MemoryRecorder()
 
 
 async def test_the_library_and_the_till_write_one_journal(database_url: str) -> None:
@@ -128,6 +149,9 @@ async def test_the_library_and_the_till_write_one_journal(database_url: str) -> 
         assert outcome.first_position == 2
         assert [event.state for event in recorder.select_events("a")] == [b"{}", b"[]"]
         assert [record.position for record in await journal.load({"a": 0})] == [1, 2]
+        for version in (2, 4, 0):
+            with pytest.raises(IntegrityError):
+                recorder.insert_events([StoredEvent("a", version, "t.v1", b"{}")])
     await journal.close()
 
 
@@ -140,3 +164,6 @@ async def test_the_library_waits_for_no_turn_in_memory() -> None:
         with pytest.raises(OperationalError, match="turn is open"):
             recorder.insert_events([StoredEvent("b", 1, "t.v1", b"{}")])
     assert [event.id for event in recorder.select_notifications(start=None, limit=10)] == [1]
+    for version in (1, 3, 0):
+        with pytest.raises(IntegrityError):
+            recorder.insert_events([StoredEvent("a", version, "t.v1", b"{}")])
