@@ -73,9 +73,11 @@ class EmbeddedNats(EmbeddedServer):
             return None
 
     def _prepare(self) -> None:
+        self.directory.chmod(0o700)
         self.store.mkdir(exist_ok=True)
 
     def _launch(self) -> None:
+        self.log_path.touch(0o600)
         self._run([self.bin(), "-c", self._configure(self._port())], cwd=self.directory)
 
     def _configure(self, port: int) -> Path:
@@ -102,6 +104,7 @@ class EmbeddedNats(EmbeddedServer):
         except (OSError, ValueError):
             port = 0
         port = port if port and _is_free(port) else _free_port()
+        self._port_path.touch(0o600)
         self._port_path.write_text(str(port))
         return port
 

@@ -5,6 +5,7 @@ restored dump came without. ``check`` runs at every start, as the role that the 
 they run before the event loop, or in a thread of it.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -24,7 +25,9 @@ SCRIPTS = ("journal.sql",)
 """Script number n (from 0) brings the schema from version n to n + 1. One that was released never changes."""
 SCHEMA_VERSION = len(SCRIPTS)
 _RIGHTS = "journal_rights.sql"
-"""What is put right at every installation: owners, guards, privileges."""
+"""What is put right at every installation: owners, guards, functions, privileges."""
+_FUNCTION = re.compile(r"^CREATE OR REPLACE FUNCTION journal\.(\w+)\((.*?)AS \$\$(.*?)\$\$;", re.DOTALL | re.MULTILINE)
+_SETTING = re.compile(r"^SET (\w+) = (.+)$", re.MULTILINE)
 
 _OLDEST_SERVER = 16
 _INSTALLING = 7_431_984_001
@@ -32,6 +35,8 @@ _INSTALLING = 7_431_984_001
 _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 _NO_JOURNAL = "The database holds no journal: install it with a user that may create roles and schemas"
 _WHOLE = "restore a whole backup"
+_GUARDS = {"journal.record": 58, "journal.head": 42, "journal.meta": 42}
+"""The tables with a trigger that refuses, and what it refuses, as pg_trigger has it: 42 is DELETE and TRUNCATE."""
 _GUARDED = "Others than journal.append could change {}: install again to put its trigger back"
 
 
@@ -165,13 +170,52 @@ def _privilege_findings(connection: psycopg.Connection[Any]) -> list[str]:
     }
     lacking = [name for name, condition in wanted.items() if not _scalar(connection, f"SELECT {condition}")]
     findings = [f"{APP_ROLE} may not {name}: install again, or grant it back" for name in lacking]
-    too_much = "has_table_privilege(to_regclass('journal.record'), 'INSERT, UPDATE, DELETE, TRUNCATE')"
-    if _scalar(connection, f"SELECT {too_much}"):
-        findings.append(f"{APP_ROLE} may write to journal.record directly: revoke all but SELECT")
-    findings += _parking_findings(connection)
-    guard = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled = 'A')"
-    tables = ("journal.record", "journal.head", "journal.meta")
-    return findings + [_GUARDED.format(table) for table in tables if not _scalar(connection, guard, table)]
+    return [*findings, *_parking_findings(connection), *_way_round_findings(connection)]
+
+
+def _way_round_findings(connection: psycopg.Connection[Any]) -> list[str]:
+    """What would let somebody change the journal in another way than by ``append`` as it is written here."""
+    findings = []
+    if _scalar(connection, "SELECT pg_has_role(current_user, to_regrole(%s), 'MEMBER')", OWNER_ROLE):
+        findings.append(f"{APP_ROLE} may become {OWNER_ROLE}: install again, or revoke every grant that leads there")
+    written = """
+        SELECT has_table_privilege(place, 'INSERT, UPDATE, DELETE, TRUNCATE')
+            OR has_any_column_privilege(place, 'INSERT, UPDATE')
+        FROM to_regclass(%s) AS place"""
+    findings += [
+        f"{APP_ROLE} may write to {table} directly: install again, or revoke all but SELECT"
+        for table in _GUARDS
+        if _scalar(connection, written, table)
+    ]
+    called = """
+        SELECT coalesce(bool_or(has_function_privilege(a.oid, p.oid, 'EXECUTE')), false) FROM pg_proc p, pg_roles a
+        WHERE p.pronamespace = 'journal'::regnamespace AND p.proname IN ('append', 'hold') AND a.rolname = %s"""
+    if _scalar(connection, called, AUDITOR_ROLE):
+        findings.append(f"{AUDITOR_ROLE} may call journal.append: install again, or revoke EXECUTE")
+    guarded = """
+        SELECT EXISTS (
+            SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled = 'A' AND tgtype = %s
+                AND tgqual IS NULL AND tgfoid = to_regproc('journal.refuse'))"""
+    findings += [
+        _GUARDED.format(table) for table, kind in _GUARDS.items() if not _scalar(connection, guarded, table, kind)
+    ]
+    return findings + _function_findings(connection)
+
+
+def _function_findings(connection: psycopg.Connection[Any]) -> list[str]:
+    """Which functions are not, or do not run, as they are written in the script of rights."""
+    same = """
+        SELECT coalesce(bool_and(p.prosrc = %s AND p.prosecdef = %s AND coalesce(p.proconfig, '{}') @> %s::text[]
+            AND p.proowner = to_regrole(%s)), false)
+        FROM pg_proc p WHERE p.pronamespace = 'journal'::regnamespace AND p.proname = %s"""
+    return [
+        f"journal.{name} is not as livetill wrote it: install again to put it back"
+        for name, head, body in _FUNCTION.findall(_script(_RIGHTS).decode())
+        if not _scalar(
+            connection, same, body, "SECURITY DEFINER" in head,
+            [f"{setting}={value}" for setting, value in _SETTING.findall(head)], OWNER_ROLE, name,
+        )
+    ]  # fmt: skip
 
 
 def _parking_findings(connection: psycopg.Connection[Any]) -> list[str]:

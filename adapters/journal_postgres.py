@@ -1,4 +1,4 @@
-"""The journal on PostgreSQL. The protocol is in ``journal.sql``; here is how it is called and what a failure means.
+"""The journal on PostgreSQL. The protocol is in ``journal_rights.sql``; here is how it is called and what errors mean.
 
 An append is one function call in autocommit: one round trip, and the reply comes after the commit. What is read comes
 over other connections, so that a slow reader never stands in the way of the till.

@@ -95,8 +95,10 @@ async def _once(link: NatsLink, work: Callable[[Client], Awaitable[None]], name:
             raise ConnectionError("the connection was lost")
         await tasks[0]
     finally:
-        await ended(*tasks)
-        await client.close()
+        try:
+            await ended(*tasks)
+        finally:
+            await client.close()
 
 
 async def _connect(nats_url: str, name: str, closed: asyncio.Event) -> Client:

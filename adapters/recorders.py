@@ -45,7 +45,7 @@ POLL_SECONDS = 0.1
 _NO_METADATA = b"{}"
 _INSERT = """
     SELECT first_position FROM journal.append(
-        '{}', '{}', %b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[], %b::text[])"""
+        %b::text[], %b::bigint[], %b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[], %b::text[])"""
 
 
 class JournalDatastore(PostgresDatastore):
@@ -74,7 +74,7 @@ class JournalDatastore(PostgresDatastore):
 class LivetillApplicationRecorder(PostgresApplicationRecorder):
     """The library's recorder on the journal's table, through the view ``journal.stored_events``.
 
-    Its callers need not write versions without holes; that a version is written once is all it demands.
+    The versions of a history run on without holes, from 1 as the library's aggregates write them, or from 0.
     """
 
     def create_table(self) -> None:
@@ -84,7 +84,7 @@ class LivetillApplicationRecorder(PostgresApplicationRecorder):
         """Append events in one round trip and return their positions.
 
         ``metadata``: the envelope of all of them, as JSON; an empty one if not given.
-        ``IntegrityError`` when one of the versions exists; then nothing is written.
+        ``IntegrityError`` when a version is not the next of its history; then nothing is written.
         """
         if not stored_events:
             return None
@@ -170,12 +170,15 @@ class MemoryApplicationRecorder(POPOApplicationRecorder):
     def _assert_uniqueness(self, stored_events: Sequence[StoredEvent], **_: Any) -> None:
         if self._table.durable < len(self._table.rows):
             raise OperationalError("A turn is open on the journal: try again after it")
-        keys = {(str(event.originator_id), event.originator_version) for event in stored_events}
-        if len(keys) < len(stored_events):
-            raise IntegrityError("A version of a history stands twice in the batch")
-        for history_id, version in keys:
-            if any(row.version == version for row in self._table.history(history_id, version - 1)[:1]):
-                raise IntegrityError(f"Version {version} of {history_id} is already recorded")
+        last: dict[str, int | None] = {}
+        for event in stored_events:
+            history_id, version = str(event.originator_id), event.originator_version
+            if history_id not in last:
+                last[history_id] = self._table.version(history_id) if self._table.history(history_id, -1) else None
+            before = last[history_id]
+            if version not in ((0, 1) if before is None else (before + 1,)):
+                raise IntegrityError(f"Version {version} of {history_id} is not its next")
+            last[history_id] = version
 
     def _update_table(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         first = self._table.durable + 1
@@ -199,8 +202,16 @@ def snapshot_recorder(datastore: JournalDatastore, table: str = "snapshot") -> P
     return recorder
 
 
+def _before(stored_events: Sequence[StoredEvent]) -> dict[str, int]:
+    """Return the version that each history must be at for events to follow."""
+    return {str(event.originator_id): max(event.originator_version - 1, 0) for event in reversed(stored_events)}
+
+
 def _insert(connection: Connection[DictRow], stored_events: Sequence[StoredEvent], metadata: bytes) -> int:
+    before = _before(stored_events)
     columns = (
+        TextArray(before),
+        BigintArray(before.values()),
         TextArray([str(event.originator_id) for event in stored_events]),
         BigintArray([event.originator_version for event in stored_events]),
         TextArray([event.topic for event in stored_events]),
@@ -210,6 +221,8 @@ def _insert(connection: Connection[DictRow], stored_events: Sequence[StoredEvent
     )
     row = connection.execute(_INSERT, columns, prepare=True).fetchone()
     assert row is not None
+    if row["first_position"] is None:
+        raise IntegrityError("A version of a history is not its next: it was written to meanwhile")
     return int(row["first_position"])
 
 

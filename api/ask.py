@@ -22,6 +22,7 @@ from domain.values import frozen
 from projections.store import Tables
 
 WAIT_SECONDS: Final = 5.0
+_TAG: Final = re.compile(rb'(?P<weak>W/)?"(?P<version>[0-9]{1,15})"')
 _ID: Final = re.compile(r"(stream|listing|order)-[A-Za-z0-9_-]{1,57}")
 
 
@@ -98,14 +99,15 @@ class Ask:
             if_match=self._if_match() if (self.edits if edits is None else edits) else None,
         )
 
-    def _if_match(self) -> int | None:
+    def _if_match(self) -> tuple[int, ...] | None:
+        """Return the versions that may be edited; None for any. A weak tag stands for none (RFC 9110, 13.1.1)."""
         header = self.headers.get(b"if-match")
         if header is None or header == b"*":
             return None
-        version = header.strip(b'"')
-        if not (header == b'"' + version + b'"' and version.isdigit() and len(version) <= 15):  # noqa: PLR2004
+        tags = [_TAG.fullmatch(tag.strip()) for tag in header.split(b",")]
+        if None in tags:
             raise MalformedIfMatch
-        return int(version)
+        return tuple(int(tag["version"]) for tag in tags if tag and not tag["weak"])
 
     def part(self, key: str, raw: bytes) -> "Ask":
         """Return a part of this request that is a request in its own right, with a key and bytes of its own."""
@@ -215,7 +217,7 @@ class Ask:
         if query.as_of is None:
             return None
         self.require(self.principal.role in access.PAST_READERS)
-        if query.as_of.isdigit():
+        if query.as_of.isascii() and query.as_of.isdigit():
             position = int(query.as_of[:19])
             await self._require_written("as_of", position)
             return position

@@ -80,10 +80,11 @@ def issue(role: str, subject: str, ttl: int, secret: str) -> str:
         raise ValueError("A subject has 1 to 64 letters, digits, _ or -")
     now = int(time.time())
     claims = {"sub": subject, "role": role, "iat": now, "exp": now + ttl}
-    return jwt.encode(claims, _strong(secret), algorithm=ALGORITHM)
+    return jwt.encode(claims, strong(secret), algorithm=ALGORITHM)
 
 
-def _strong(secret: str) -> str:
+def strong(secret: str) -> str:
+    """Return a secret for tokens; ``WeakSecretError`` when it is too short."""
     if len(secret.encode()) < SECRET_BYTES:
         raise WeakSecretError(f"The secret for tokens must have at least {SECRET_BYTES} bytes")
     return secret
@@ -93,7 +94,7 @@ class Authenticator:
     """Tells who sent a request."""
 
     def __init__(self, secret: str) -> None:
-        self._secret = _strong(secret)
+        self._secret = strong(secret)
         self._known: Cache[tuple[Principal, float]] = Cache(REMEMBERED)
 
     def principal(self, authorization: bytes | None) -> Principal | None:
@@ -120,12 +121,13 @@ class Authenticator:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["sub", "role", "iat", "exp"]},
             )
+            ends = float(claims["exp"]) + LEEWAY_SECONDS
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("the token has expired") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             raise Unauthenticated("the token is not valid") from None
         principal = _principal(claims)
-        self._known.put(token, (principal, float(claims["exp"]) + LEEWAY_SECONDS))
+        self._known.put(token, (principal, ends))
         return principal
 
 

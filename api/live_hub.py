@@ -151,11 +151,11 @@ class Hub:
         channel = await open_channel(tables, stream_id, self._position, now, moment)
         if channel is None:
             raise NotFound("stream", stream_id)
-        self._channels[stream_id] = channel
-        self._of_listing |= dict.fromkeys(channel.rows, channel)
         before = max(0, self._position - RECENT)
-        lately = self._digested(await self._services.journal.read(before, self._position - before))
-        channel.remember(lately[stream_id].sales)
+        lately = await self._services.journal.read(before, self._position - before)
+        self._channels[stream_id] = channel  # from here on nothing is waited for: a channel that is known has viewers
+        self._of_listing |= dict.fromkeys(channel.rows, channel)
+        channel.remember(self._digested(lately)[stream_id].sales)
         return channel
 
     async def _run(self) -> None:

@@ -62,7 +62,7 @@ class MalformedBody(Refusal):
 
 @refusal
 class MalformedIfMatch(Refusal):
-    """If-Match names one version, as ETag gave it: "3", with the quotes."""
+    """If-Match names versions as ETag gave them, such as "3" with the quotes, or is a star."""
 
 
 @refusal

@@ -3,7 +3,7 @@
 Litestar's own conversion is lenient (``"1"`` becomes a number); msgspec reads the bytes here as the shape says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -16,7 +16,18 @@ from api.wording import LONGEST, invalid
 from domain.refusal import Invalid
 
 LARGEST_BODY: Final = 1_048_576
+SAID_ONCE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"livetill-min-position"})
 S = TypeVar("S", bound=msgspec.Struct)
+
+
+def single(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers of which some came more than once: a list goes on; what may be said once is not guessed at."""
+    given: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in SAID_ONCE and name in given:
+            raise BadRequest(f"the header {name.decode()} is given twice")
+        given[name] = given[name] + b", " + value if name in given else value
+    return given
 
 
 async def received(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:

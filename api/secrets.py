@@ -15,9 +15,12 @@ from typing import Final
 
 TOKENS: Final = ("LIVETILL_SECRET", "LIVETILL_JWT_SECRET")
 WEBHOOKS: Final = ("LIVETILL_WEBHOOK_SECRET",)
+UNMADE: Final = "made at first use"
 PREFIX: Final = "whsec_"
 """How Standard Webhooks mark a secret; base64 follows."""
 _BYTES: Final = 32
+_FEWEST_BYTES: Final = 24
+"""What Standard Webhooks ask for at least."""
 
 
 class SecretsError(Exception):
@@ -35,7 +38,8 @@ def webhook_secret(data_dir: Path, environment: Mapping[str, str] = os.environ) 
     """Return the secret that signs the payment provider's callbacks, as Standard Webhooks write it."""
     secret = _given(WEBHOOKS, environment) or _kept(data_dir / "webhook.secret", _new_webhook_secret)
     if not _is_webhook_secret(secret):
-        raise SecretsError(f"{WEBHOOKS[0]} is no Standard Webhooks secret: it must be {PREFIX} and base64")
+        problem = f"it must be {PREFIX} and base64 of at least {_FEWEST_BYTES} bytes"
+        raise SecretsError(f"{WEBHOOKS[0]} is no Standard Webhooks secret: {problem}")
     return secret
 
 
@@ -53,7 +57,8 @@ def _new_webhook_secret() -> str:
 
 def _is_webhook_secret(secret: str) -> bool:
     try:
-        return secret.startswith(PREFIX) and bool(base64.b64decode(secret.removeprefix(PREFIX), validate=True))
+        known = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+        return secret.startswith(PREFIX) and len(known) >= _FEWEST_BYTES
     except ValueError:
         return False
 
@@ -97,16 +102,20 @@ def _read(path: Path) -> str:
 
 
 def look_at_secrets(data_dir: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Say where each secret comes from, and make none; ``SecretsError`` when one must not be trusted."""
-    places = {"tokens": (TOKENS, data_dir / "token.secret"), "webhooks": (WEBHOOKS, data_dir / "webhook.secret")}
-    return {name: _place_of(names, path, environment) for name, (names, path) in places.items()}
+    """Say where each secret comes from, and make none; an error, as when serving, when one must not be trusted."""
+    from api.auth import strong
+
+    tokens = _place_of(TOKENS, data_dir / "token.secret", environment)
+    webhooks = _place_of(WEBHOOKS, data_dir / "webhook.secret", environment)
+    if tokens != UNMADE:
+        strong(token_secret(data_dir, environment))
+    if webhooks != UNMADE:
+        webhook_secret(data_dir, environment)
+    return {"tokens": tokens, "webhooks": webhooks}
 
 
 def _place_of(names: tuple[str, ...], path: Path, environment: Mapping[str, str]) -> str:
     given = next((name for name in names if environment.get(name)), None)
     if given is not None:
         return f"from {given}"
-    if not path.exists():
-        return "made at first use"
-    _read(path)
-    return f"in {path}"
+    return f"in {path}" if path.exists() else UNMADE

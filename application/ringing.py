@@ -108,8 +108,8 @@ def _refused(arrival: Arrival, find: Find, judged: Desk, refused: Refusal) -> Ru
 def _require_version(desk: Desk, ticket: Ticket) -> None:
     if ticket.if_match is not None:
         now = desk.versioned(ticket.command.target).version
-        if now != ticket.if_match:
-            raise StaleVersion(ticket.if_match, now)
+        if now not in ticket.if_match:
+            raise StaleVersion(max(ticket.if_match, default=0), now)
 
 
 def batch_of(decided: Iterable[Rung], wire: Wire, till: str) -> Batch:

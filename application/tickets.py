@@ -40,7 +40,7 @@ class Ticket:
     fingerprint: str = ""
     correlation_id: str = ""
     causation: int | None = None
-    if_match: int | None = None
+    if_match: tuple[int, ...] | None = None
     """The version of the target that the client saw; refused when it has moved since."""
 
 

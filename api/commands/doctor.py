@@ -96,11 +96,12 @@ def _version(name: str) -> str:
 
 
 def _look_at_secrets(report: Report, chosen: "Settings") -> None:
+    from api.auth import WeakSecretError
     from api.secrets import SecretsError, look_at_secrets
 
     try:
         report.note("secrets", **look_at_secrets(chosen.data_dir))
-    except (SecretsError, OSError) as error:
+    except (SecretsError, WeakSecretError, OSError) as error:
         report.problems.append(explained(error))
 
 

@@ -35,7 +35,7 @@ async def position_of(journal: "Journal", as_of: str | None) -> int:
     head = await journal.head()
     if as_of is None:
         return head
-    if not as_of.isdecimal():
+    if not (as_of.isascii() and as_of.isdecimal()):
         return await _position_at(journal, as_of, head)
     if int(as_of) > head:
         raise CommandError(f"the journal ends at position {head}: choose a position up to there")
@@ -57,7 +57,7 @@ async def _position_at(journal: "Journal", as_of: str, head: int) -> int:
 
 def require_as_of(_context: click.Context, parameter: click.Parameter, as_of: str | None) -> str | None:
     """Refuse what is neither a position nor a time, before anything is started; the API takes the same."""
-    if as_of is not None and not as_of.isdecimal():
+    if as_of is not None and not (as_of.isascii() and as_of.isdecimal()):
         try:
             instant = datetime.fromisoformat(as_of)
         except ValueError as error:

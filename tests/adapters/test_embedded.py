@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -362,3 +363,18 @@ def test_only_the_owner_may_read_the_token_of_nats(jetstream: EmbeddedNats) -> N
         assert (jetstream.directory / name).stat().st_mode & 0o077 == 0
     kill(jetstream)
     assert jetstream.ensure() == url
+
+
+def test_what_nats_keeps_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """Where it listens, what lets one in and what it said."""
+    server = EmbeddedNats(tmp_path / "nats")
+    server.ensure()
+    try:
+        modes = {
+            each.name: stat.S_IMODE(each.stat().st_mode) for each in (tmp_path / "nats").iterdir() if each.is_file()
+        }
+        assert stat.S_IMODE((tmp_path / "nats").stat().st_mode) == 0o700
+        assert {name for name, mode in modes.items() if mode != 0o600} == set()
+        assert {"port", "token", "nats-server.log"} <= modes.keys()
+    finally:
+        server.release()

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
 def append_one(url: str, state: bytes = b'{"quantity":3}', metadata: bytes = b'{"actor":"host:h1"}') -> None:
     """Append one record to a history of its own."""
     query = """
-        SELECT * FROM journal.append('{}', '{}', ARRAY[gen_random_uuid()::text], '{1}', '{thing.happened.v1}',
-            ARRAY[%b::bytea], ARRAY[%b::bytea], ARRAY[NULL])"""
+        SELECT * FROM gen_random_uuid() AS id, journal.append(ARRAY[id::text], '{0}', ARRAY[id::text], '{1}',
+            '{thing.happened.v1}', ARRAY[%b::bytea], ARRAY[%b::bytea], ARRAY[NULL])"""
     with psycopg.connect(app_conninfo(url), autocommit=True) as connection:
         connection.execute(query, (state, metadata))
 
@@ -308,6 +309,65 @@ def test_what_an_earlier_livetill_parked_is_taken_over(installed_url: str) -> No
         ("pay_2",),
     ]
     assert run(installed_url, "SET ROLE livetill_auditor", "SELECT count(*) FROM views.parked") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("way_round", "told"),
+    [
+        ("GRANT UPDATE ON journal.head TO livetill_app", "may write to journal.head directly"),
+        ("GRANT UPDATE (position) ON journal.head TO livetill_app", "may write to journal.head directly"),
+        ("GRANT INSERT ON journal.record TO PUBLIC", "may write to journal.record directly"),
+        ("GRANT UPDATE ON journal.meta TO livetill_app", "may write to journal.meta directly"),
+        ("GRANT livetill_owner TO livetill_app", "livetill_app may become livetill_owner"),
+        ("GRANT livetill_owner TO livetill_app WITH INHERIT FALSE", "livetill_app may become livetill_owner"),
+        ("ALTER ROUTINE journal.append RESET search_path", "journal.append is not as livetill wrote it"),
+        ("ALTER ROUTINE journal.hold SECURITY INVOKER", "journal.hold is not as livetill wrote it"),
+        (
+            "CREATE OR REPLACE FUNCTION journal.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "journal.refuse is not as livetill wrote it",
+        ),
+        ("GRANT EXECUTE ON ROUTINE journal.append TO livetill_auditor", "livetill_auditor may call journal.append"),
+        (
+            """CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON journal.record FOR EACH STATEMENT WHEN (false)
+               EXECUTE FUNCTION journal.refuse()""",
+            "Others than journal.append could change journal.record",
+        ),
+    ],
+)
+def test_a_way_round_append_is_found_and_closed(installed_url: str, way_round: str, told: str) -> None:
+    """Whatever somebody granted or replaced, the program does not start on it, and install puts it right."""
+    run(installed_url, way_round)
+    assert told in reason(installed_url)
+    install(installed_url)
+    check(installed_url)
+
+
+@pytest.mark.parametrize(
+    ("histories", "expected", "versions"),
+    [("{}", "{}", "{7,0,4}"), ("{}", "{}", "{1}"), ("{a}", "{0}", "{1,3}"), ("{a}", "{0}", "{2,1}"),
+     ("{a}", "{0}", "{1,1}"), ("{a}", "{-1}", "{0}"), ("{a}", "{NULL}", "{1}"), ("{b}", "{0}", "{1}")],
+)  # fmt: skip
+def test_a_history_runs_on_from_what_was_expected_of_it(
+    installed_url: str, histories: str, expected: str, versions: str
+) -> None:
+    """Whoever calls append: no history is written to blindly, and none has a hole or begins in its middle."""
+    call = f"""
+        SELECT (journal.append('{histories}', '{expected}', array_agg('a'::text), array_agg(v), array_agg('t.v1'::text),
+            array_agg(''::bytea), array_agg(''::bytea), array_agg(NULL::text))).first_position
+        FROM unnest('{versions}'::bigint[]) AS v"""
+    with suppress(psycopg.errors.IntegrityError):
+        assert run(installed_url, "SET ROLE livetill_app", call) == [(None,)]  # as of a history that has moved
+    assert run(installed_url, "SELECT count(*) FROM journal.record") == [(0,)]
+
+
+def test_a_journal_of_before_is_brought_up(installed_url: str) -> None:
+    """A function that is not as it should be is found, and put in its place."""
+    before = (files("adapters") / "journal.sql").read_text()
+    append = before[before.index("CREATE FUNCTION journal.append") : before.index("-- Reading")]
+    run(installed_url, append.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
+    assert reason(installed_url) == "journal.append is not as livetill wrote it: install again to put it back"
+    install(installed_url)
+    check(installed_url)
 
 
 def test_an_auditor_reads_and_does_no_more(installed_url: str) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from eventsourcing.persistence import (
     ApplicationRecorder,
+    IntegrityError,
     OperationalError,
     StoredEvent,
 )
@@ -128,6 +129,9 @@ async def test_the_library_and_the_till_write_one_journal(database_url: str) -> 
         assert outcome.first_position == 2
         assert [event.state for event in recorder.select_events("a")] == [b"{}", b"[]"]
         assert [record.position for record in await journal.load({"a": 0})] == [1, 2]
+        for version in (2, 4, 0):
+            with pytest.raises(IntegrityError):
+                recorder.insert_events([StoredEvent("a", version, "t.v1", b"{}")])
     await journal.close()
 
 
@@ -140,3 +144,6 @@ async def test_the_library_waits_for_no_turn_in_memory() -> None:
         with pytest.raises(OperationalError, match="turn is open"):
             recorder.insert_events([StoredEvent("b", 1, "t.v1", b"{}")])
     assert [event.id for event in recorder.select_notifications(start=None, limit=10)] == [1]
+    for version in (1, 3, 0):
+        with pytest.raises(IntegrityError):
+            recorder.insert_events([StoredEvent("a", version, "t.v1", b"{}")])

@@ -19,6 +19,7 @@ from adapters.cloudevent import SUBJECTS, CloudEvent, cloud_event
 from adapters.embedded import EmbeddedNats
 from adapters.inspection import Inspected, inspect_nats
 from adapters.journal_memory import MemoryJournal
+from adapters.nats_link import NatsLink, keep_at
 from adapters.pipeline import RefusedError, publish
 from adapters.relay import Relay
 from adapters.wire import JsonWire
@@ -310,3 +311,25 @@ async def test_who_does_not_know_the_token_is_not_let_in(nats_url: str) -> None:
         [finding] = (await asyncio.to_thread(inspect_nats, url)).findings
         assert finding.startswith("NATS does not let livetill in, check --nats-url: ")
         assert "\n" not in finding
+
+
+async def test_who_is_told_twice_to_end_closes_the_connection(nats_url: str) -> None:
+    """A second cancellation, while the work ends, does not leave a connection behind."""
+    clients: list[Client] = []
+    ending = asyncio.Event()
+
+    async def work(client: Client) -> None:
+        clients.append(client)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0.1)
+
+    kept = asyncio.create_task(keep_at(NatsLink(nats_url), work, "a test"))
+    await until(lambda: bool(clients))
+    kept.cancel()
+    await ending.wait()
+    kept.cancel()
+    await asyncio.gather(kept, return_exceptions=True)
+    assert clients[0].is_closed

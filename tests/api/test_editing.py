@@ -43,12 +43,23 @@ async def test_an_order_can_be_edited_by_version_too(shop: Shopfront) -> None:
     problem(stale, 412, "stale_version")
 
 
-@pytest.mark.parametrize("header", ["3", '"three"', 'W/"3"', '"3", "4"', '"', "", '"-1"', '"' + "9" * 30 + '"'])
+@pytest.mark.parametrize("header", ["3", '"three"', '"3" "4"', '"3",', '"', "", '"-1"', '"' + "9" * 30 + '"'])
 async def test_a_version_is_named_as_the_etag_was(shop: Shopfront, header: str) -> None:
-    """Anything but one strong ETag of ours is a bad request."""
+    """Anything but ETags of ours is a bad request."""
     stream_id = await shop.schedule()
     response = await shop.post(f"/v1/streams/{stream_id}/teasers", {"text": "Soon"}, If_Match=header)
     problem(response, 400, "malformed_if_match")
+
+
+async def test_several_versions_may_be_named_and_a_weak_one_is_none(shop: Shopfront) -> None:
+    """One of a list is enough; whoever marked a tag as weak has not seen exactly this."""
+    stream_id = await shop.schedule()
+    path = f"/v1/streams/{stream_id}/teasers"
+    version = (await shop.get(f"/v1/streams/{stream_id}")).json()["version"]
+    for weak in (f'W/"{version}"', f'W/"{version}", "{version + 1}"'):
+        assert problem(await shop.post(path, {"text": "Soon"}, If_Match=weak), 412, "stale_version")["now"] == version
+    tags = f'"{version + 5}", "{version}"'
+    assert (await shop.post(path, {"text": "Soon"}, If_Match=tags)).status_code == 200
 
 
 async def test_any_version_is_a_star(shop: Shopfront) -> None:

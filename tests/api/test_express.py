@@ -78,6 +78,20 @@ async def test_a_body_may_come_in_pieces(door: Door) -> None:
     assert door.taken == ["/v1/orders"]
 
 
+@pytest.mark.parametrize("twice", ["Idempotency-Key: other", "Authorization: Bearer other", "Content-Type: text/plain"])
+async def test_what_may_be_said_once_is_not_said_twice(door: Door, twice: str) -> None:
+    """Of two keys or tokens none is guessed at; other headers may come as often as they like."""
+    stream_id, listing_id = await door.shop.open()
+    body, before = order(stream_id, listing_id), await door.shop.head()
+    length = f"Content-Length: {len(body)}"
+    told = await door.talk(door.raw(body, length, twice))
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert b"is given twice" in told
+    assert await door.shop.head() == before
+    told = await door.talk(door.raw(body, length, "Accept: text/html", "Accept: */*"))
+    assert told.startswith(b"HTTP/1.1 201 ")
+
+
 async def test_a_length_with_leading_zeros_is_that_length(door: Door) -> None:
     """Such a body is as large as one of the same length without, and goes the same way."""
     body = b'{"x":"' + b"y" * 200_000 + b'"}'

@@ -10,6 +10,7 @@ import pytest
 
 from api import live_channel, live_log
 from application import commands as c
+from application.ports import JournalUnavailableError
 from domain.listing import commands as lc
 from domain.listing.offer import Discount
 from domain.stream import commands as sc
@@ -404,3 +405,19 @@ async def test_a_crowd_is_told_in_turns() -> None:
     assert told == list(range(1, 3 * together))
     assert max(after - before for before, after in pairwise([0, *turns])) <= together
     assert len(turns) >= 3
+
+
+async def test_who_cannot_be_let_in_is_not_waited_on(house: Theatre, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that fails while a show is opened leaves nothing behind: the next one opens it anew."""
+
+    async def away(*_: object) -> None:
+        raise JournalUnavailableError("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(house.shop.journal), "read", away)
+        with pytest.raises(JournalUnavailableError):
+            await house.hub.join(STREAM)
+    assert house.hub._channels == {}
+    watcher = await joined(house)
+    await watcher.leave()
+    assert not house.hub.running

@@ -149,7 +149,8 @@ async def test_how_it_was_can_be_asked_by_time(shop: Shopfront) -> None:
 
 
 @pytest.mark.parametrize(
-    "as_of", ["9999", "2031-01-01T00:00:00Z", "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "T", "-1", "yesterday"]
+    "as_of",
+    ["9999", "2031-01-01T00:00:00Z", "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "T", "-1", "yesterday", "%C2%B2"],
 )
 async def test_as_of_is_a_position_or_a_time_that_has_been(shop: Shopfront, as_of: str) -> None:
     """Nothing can be said of the future."""

@@ -362,10 +362,10 @@ async def test_an_edit_of_something_that_moved_is_stale() -> None:
     """Who edits what they saw is refused when it is no longer so."""
     async with Rehearsal().open() as shop:
         await shop.go_live()
-        stale = await shop.ask(c.Tell(STREAM, PublishTeaser("soon")), if_match=1)
+        stale = await shop.ask(c.Tell(STREAM, PublishTeaser("soon")), if_match=(1,))
         assert stale.refusal is not None
         assert (stale.refusal.name, stale.refusal.facts) == ("stale_version", {"seen": 1, "now": 3})
-        assert (await shop.ask(c.Tell(STREAM, PublishTeaser("soon")), if_match=3)).refusal is None
+        assert (await shop.ask(c.Tell(STREAM, PublishTeaser("soon")), if_match=(3,))).refusal is None
 
 
 async def test_a_closed_till_leaves_nobody_waiting() -> None:

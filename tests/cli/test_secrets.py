@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from api.auth import WeakSecretError
 from api.secrets import SecretsError, look_at_secrets, token_secret, webhook_secret
 
 
@@ -37,9 +38,9 @@ def test_a_webhook_secret_is_one_of_standard_webhooks(tmp_path: Path) -> None:
 
 def test_the_environment_comes_first_and_nothing_is_written(tmp_path: Path) -> None:
     """An operator with a vault keeps no secret on the disk."""
-    given = {"LIVETILL_SECRET": "of the vault", "LIVETILL_WEBHOOK_SECRET": "whsec_c2VjcmV0"}
-    assert token_secret(tmp_path, given) == "of the vault"
-    assert webhook_secret(tmp_path, given) == "whsec_c2VjcmV0"
+    given = {"LIVETILL_SECRET": "of the vault " * 3, "LIVETILL_WEBHOOK_SECRET": "whsec_" + "c2VjcmV0" * 4}
+    assert token_secret(tmp_path, given) == "of the vault " * 3
+    assert webhook_secret(tmp_path, given) == "whsec_" + "c2VjcmV0" * 4
     assert look_at_secrets(tmp_path, given) == {
         "tokens": "from LIVETILL_SECRET",
         "webhooks": "from LIVETILL_WEBHOOK_SECRET",
@@ -56,11 +57,19 @@ def test_a_secret_that_others_can_read_is_not_trusted(tmp_path: Path) -> None:
             look(tmp_path, {})
 
 
-@pytest.mark.parametrize("secret", ["c2VjcmV0", "whsec_", "whsec_not base64"])
+@pytest.mark.parametrize("secret", ["c2VjcmV0" * 4, "whsec_", "whsec_not base64", "whsec_" + "c2VjcmV0" * 3])
 def test_a_webhook_secret_of_another_form_is_refused(tmp_path: Path, secret: str) -> None:
     """Providers would sign by another key than we check by."""
     with pytest.raises(SecretsError, match="no Standard Webhooks secret"):
         webhook_secret(tmp_path, {"LIVETILL_WEBHOOK_SECRET": secret})
+    with pytest.raises(SecretsError, match="no Standard Webhooks secret"):
+        look_at_secrets(tmp_path, {"LIVETILL_WEBHOOK_SECRET": secret})
+
+
+def test_a_doctor_judges_a_secret_as_a_server_does(tmp_path: Path) -> None:
+    """What is too short to sign tokens is said to be."""
+    with pytest.raises(WeakSecretError, match="at least 32 bytes"):
+        look_at_secrets(tmp_path, {"LIVETILL_SECRET": "short"})
 
 
 def test_an_empty_secret_is_refused(tmp_path: Path) -> None:

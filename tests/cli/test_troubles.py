@@ -334,6 +334,7 @@ def test_wrong_usage_is_explained_with_exit_code_2(
         ),
         (("digest", "--as-of", "2026-03-07T20:15:00"), "does not say its offset from UTC"),
         (("replay", "--as-of", "2026-13-07T20:15:00Z"), "is neither a position nor a time such as"),
+        (("replay", "--as-of", "\N{ARABIC-INDIC DIGIT THREE}"), "is neither a position nor a time such as"),
         (("token", "--role", "host", "--subject", ""), "a subject has 1 to 64 letters, digits, _ or -"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
