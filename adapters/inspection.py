@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from adapters.embedded_nats import EmbeddedNats
 from adapters.installation import InstallationError, check, unreachable
 from adapters.journal_postgres import DATABASE
+from adapters.leadership import LED
 from adapters.nats_link import NatsAddressError, require_address
 from adapters.relay import fed_by, position_of
 from domain.values import frozen
@@ -22,6 +23,7 @@ from domain.values import frozen
 _SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "data_checksums")
 _CLOCK_SECONDS = 1.0
 """How far the till's clock, which judges holds and windows, may be from the one that stamps the records."""
+RELAYED = "a server relays its records"
 _NATS_PORT = 4222
 _PATIENCE_SECONDS = 3.0
 """How long a relay that is behind may take to come nearer."""
@@ -44,11 +46,13 @@ def inspect_database(url: str) -> Inspected:
             found: dict[str, str] = dict(cursor.fetchall())
             ahead = _seconds_ahead(connection)
             [database] = connection.execute(DATABASE).fetchone() or [""]
+            [relayed] = connection.execute(LED, ("relay",)).fetchone() or [False]
     except psycopg.Error as error:
         return Inspected({}, (unreachable(url, error),))
     facts = {name: str(found[name]) for name in _SETTINGS if name in found}
     facts["database"] = str(database)
     facts["clock"] = f"{ahead:+.3f} s from this machine's"
+    facts["relay"] = RELAYED if relayed else "no server relays its records"
     return Inspected(facts, (*_clock_findings(ahead), *_journal_findings(url)))
 
 
@@ -87,7 +91,7 @@ class _Fed:
 def inspect_nats(url: str, database: str = "", head: int = 0) -> Inspected:
     """Say hello to a NATS, and ask whose journal its stream holds and up to where.
 
-    ``database`` is ours and ``head`` its journal's last position, if they are known.
+    ``database`` is ours, if it is known; ``head`` is where a relay of ours should be, 0 if there is none.
     """
     try:
         require_address(url)
@@ -111,7 +115,7 @@ def inspect_nats(url: str, database: str = "", head: int = 0) -> Inspected:
         return Inspected(facts, ("Another shop feeds the stream on this NATS: give each shop a NATS of its own",))
     behind = f"{fed.behind} behind the journal"
     facts["stream"] += f", {behind}" if fed.behind else ""
-    stuck = f"The stream on NATS is {behind} and does not move: if a server is running, its log says why"
+    stuck = f"The stream on NATS is {behind} and does not move: the server's log says why"
     return Inspected(facts, (stuck,) if fed.behind and not fed.moving else ())
 
 

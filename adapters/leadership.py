@@ -26,6 +26,15 @@ STANDBY_SECONDS = 0.5
 """How often a stand-by asks for the lead."""
 
 
+LED = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (classid::bigint << 32 | objid::bigint) = hashtextextended('livetill lead ' || %s, 0))"""
+"""Asks whether somebody has a lead."""
+
+
 class MemoryLeadership:
     """One leader at a time among the tasks of this process."""
 

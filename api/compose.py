@@ -19,7 +19,7 @@ from adapters.announce import LocalAnnouncer, NatsAnnouncer, Paced
 from adapters.chapters import ListingChapters
 from adapters.clocks import SystemClock
 from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, EmbeddedServer, supervise
-from adapters.inspection import Inspected, embedded_nats_url, inspect_database, inspect_nats
+from adapters.inspection import RELAYED, Inspected, embedded_nats_url, inspect_database, inspect_nats
 from adapters.installation import InstallationError, NotAllowedError, check, install
 from adapters.journal_postgres import PostgresJournal
 from adapters.journal_recent import RecentJournal
@@ -255,13 +255,15 @@ def look_at_database(url: str) -> Inspected:
     return inspect_database(url)
 
 
-def look_at_nats(settings: Settings, database: str = "", head: int = 0) -> Inspected | None:
+def look_at_nats(settings: Settings, seen: Mapping[str, str], head: int) -> Inspected | None:
     """Return what a doctor wants to know of NATS; None when the one that comes along does not run.
 
-    ``database`` is what ``look_at_database`` calls ours: a stream may be another's. ``head`` is where ours should be.
+    ``seen`` is what ``look_at_database`` saw, and ``head`` the end of the journal there: a stream may be another's, and
+    where a server relays it should come nearer to that end.
     """
+    relayed = seen.get("relay") == RELAYED
     url = settings.nats_url or embedded_nats_url(settings.data_dir / "nats")
-    return None if url is None else inspect_nats(url, database, head)
+    return None if url is None else inspect_nats(url, seen.get("database", ""), head if relayed else 0)
 
 
 @asynccontextmanager

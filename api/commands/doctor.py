@@ -126,8 +126,8 @@ def _look_at_nats(report: Report, chosen: "Settings") -> None:
     from api.compose import look_at_nats
 
     try:
-        database = str(report.facts.get("postgresql", {}).get("database", ""))
-        seen = look_at_nats(chosen, database, int(report.facts.get("journal", {}).get("position", 0)))
+        head = int(report.facts.get("journal", {}).get("position", 0))
+        seen = look_at_nats(chosen, report.facts.get("postgresql", {}), head)
     except OSError as error:
         report.problems.append(explained(error))
         return

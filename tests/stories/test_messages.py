@@ -13,7 +13,7 @@ import nats
 from nats.aio.client import Client as Nats
 
 from adapters.embedded import EmbeddedNats
-from tests.stories.shopfront import Buyers, Client, eventually, serving
+from tests.stories.shopfront import Buyers, Client, eventually, livetill, serving
 
 QUIET = 2.0
 
@@ -35,6 +35,9 @@ async def test_sales_go_on_without_nats_and_its_store_is_refilled(tmp_path: Path
             assert {answer.status for answer in during} == {201}
             records = await client.journal()
             assert await _consumed(messages, len(records)) == list(range(1, len(records) + 1))
+        seen = json.loads((await asyncio.to_thread(livetill, "doctor", "--json", "--data-dir", str(tmp_path))).stdout)
+        assert (seen["problems"], seen["postgresql"]["relay"]) == ([], "a server relays its records")
+        assert seen["nats"]["stream"] == f"fed from database {seen['postgresql']['database']}"
 
 
 async def _consumed(messages: EmbeddedNats, expected: int) -> list[int]:
