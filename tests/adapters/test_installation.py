@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -358,16 +357,6 @@ def test_a_history_runs_on_from_what_was_expected_of_it(
     with suppress(psycopg.errors.IntegrityError):
         assert run(installed_url, "SET ROLE livetill_app", call) == [(None,)]  # as of a history that has moved
     assert run(installed_url, "SELECT count(*) FROM journal.record") == [(0,)]
-
-
-def test_a_journal_of_before_is_brought_up(installed_url: str) -> None:
-    """A function that is not as it should be is found, and put in its place."""
-    before = (files("adapters") / "journal.sql").read_text()
-    append = before[before.index("CREATE FUNCTION journal.append") : before.index("-- Reading")]
-    run(installed_url, append.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
-    assert reason(installed_url) == "journal.append is not as livetill wrote it: install again to put it back"
-    install(installed_url)
-    check(installed_url)
 
 
 def test_an_auditor_reads_and_does_no_more(installed_url: str) -> None:
