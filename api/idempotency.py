@@ -41,7 +41,7 @@ def key_in(header: bytes | None) -> str | None:
     """Read the header; ``IdempotencyKeyMalformed`` when it is none that we take."""
     if header is None:
         return None
-    key = header.decode("latin-1").strip()
+    key = header.decode("latin-1").strip(" \t")
     if not KEY.fullmatch(key):
         raise IdempotencyKeyMalformed
     return key

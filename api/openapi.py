@@ -18,6 +18,8 @@ from api.problems import MEDIA_TYPE, TYPE, status_of
 
 REF: Final = "#/components/schemas/{name}"
 _PARAMETER: Final = re.compile(r"\{(\w+):str\}")
+_TAG: Final = r'(W/)?"[0-9]{1,15}"'
+IF_MATCH: Final = rf"^({_TAG}( *, *{_TAG})*|\*)$"
 STREAM_ID: Final = r"^stream-[A-Za-z0-9_-]{1,57}$"
 
 DESCRIPTION: Final = """\
@@ -178,14 +180,15 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
     if endpoint.key is not Key.NONE:
         headers.append(
             _header(
-                "Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+                "Idempotency-Key",
+                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
                 "Say it again with the same key and get the first answer; nothing is done twice.",
                 required=endpoint.key is Key.REQUIRED,
             )
         )  # fmt: skip
     if endpoint.edits:
         said = "The version that was read, as ETag gave it; 412 when it has changed since."
-        headers.append(_header("If-Match", {"type": "string", "pattern": '^("[0-9]{1,15}"|\\*)$'}, said))
+        headers.append(_header("If-Match", {"type": "string", "pattern": IF_MATCH}, said))
     if endpoint.query is not None and "min_position" in endpoint.query.__struct_fields__:
         said = "The same as the query parameter min_position."
         headers.append(_header("Livetill-Min-Position", {"type": "string", "pattern": "^[0-9]{1,15}$"}, said))
