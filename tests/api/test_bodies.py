@@ -108,7 +108,7 @@ async def test_the_last_of_two_equal_fields_counts(shop: Shopfront) -> None:
         ({"host_id": "a b"}, "host_id"),
         ({"brand_id": ""}, "brand_id"),
         ({"currency": "eur"}, "currency"),
-        ({"currency": "XXX"}, "currency"),
+        ({"currency": "XXX"}, "currency"),  # ISO 4217: no currency
         ({"scheduled_at": "2030-01-01T20:00:00"}, "scheduled_at"),
         ({"scheduled_at": "tomorrow"}, "scheduled_at"),
         ({"scheduled_at": 1893528000}, "scheduled_at"),

@@ -58,7 +58,7 @@ def test_nothing_can_be_told_to_an_unknown_show() -> None:
 
 @pytest.mark.parametrize("currency", ["EURO", "eur", "XXX", ""])
 def test_a_show_sells_in_a_real_currency(currency: str) -> None:
-    """Only ISO 4217 codes whose decimals are known can be rung up."""
+    """Only ISO 4217 codes whose decimals are known can be rung up; its ``XXX`` stands for no currency at all."""
     given(STREAM).when(schedule_stream(currency=currency)).refused(Invalid, field="currency")
 
 
