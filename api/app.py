@@ -20,8 +20,7 @@ from api.express import EXPRESS, Express
 from api.heads import Heads, allowed
 from api.live_hub import Viewer
 from api.logs import Observed, RequestMetrics
-from api.problems import encoded, headers_of, status_of
-from api.reading import LARGEST_BODY
+from api.problems import LARGEST_BODY, encoded, headers_of, status_of
 from api.services import Services
 
 Hook = Callable[[], Awaitable[None]]

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from api.fields import (
-    MAX_LINES,
     MAX_ORDERS,
     MAX_QUANTITY,
     PLAIN,
@@ -36,6 +35,7 @@ from api.fields import (
     Units,
     utc,
 )
+from application.shop.orders import MAX_LINES
 from domain.listing.offer import Discount
 from domain.money import BPS, MAX_MINOR
 from domain.refusal import Invalid

@@ -14,7 +14,6 @@ from domain.money import BPS, MAX_MINOR
 END = r"(?!\n)$"
 """The very end: alone, ``$`` would let a last newline through."""
 MAX_QUANTITY = 10**9
-MAX_LINES = 1000
 MAX_ORDERS = 100
 MAX_SECONDS = 604_800
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)

@@ -70,6 +70,9 @@ class MethodNotAllowed(Refusal):
     """This path does not take this method."""
 
 
+LARGEST_BODY: Final = 1_048_576
+
+
 @refusal
 class BodyTooLarge(Refusal):
     """The body is too large."""
@@ -222,7 +225,7 @@ def _of_framework(error: HTTPException, trace_id: str) -> Refusal:
         case 405:
             return MethodNotAllowed()
         case 413:
-            return BodyTooLarge(0)
+            return BodyTooLarge(LARGEST_BODY)
         case status if status >= STATUSES["internal_fault"]:
             return InternalFault(trace_id)
         case _:

@@ -11,11 +11,10 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar.types import Receive
 
-from api.problems import BadRequest, BodyTooLarge, MalformedBody, UnsupportedMediaType
+from api.problems import LARGEST_BODY, BadRequest, BodyTooLarge, MalformedBody, UnsupportedMediaType
 from api.wording import LONGEST, invalid
 from domain.refusal import Invalid
 
-LARGEST_BODY: Final = 1_048_576
 SAID_ONCE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"livetill-min-position"})
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -80,8 +80,8 @@ class PinListing(_One):
 class Period:
     """When a listing is to be on sale."""
 
-    opens_at: Any
-    closes_at: Any
+    opens_at: datetime
+    closes_at: datetime | None
     countdown_seconds: int = 0
 
 
@@ -108,7 +108,7 @@ class CreateListing(_One):
 class OpenWindow(_One):
     """Open a window now, or after a countdown from now."""
 
-    closes_at: Any = None
+    closes_at: datetime | None = None
     countdown_seconds: int = 0
 
 

@@ -111,15 +111,12 @@ class Desk:
 
     def attempt(self) -> "Desk":
         """Return a desk on top of this one, for something that may be refused without the command failing."""
-        return Desk(self._seen, self.now, self.arrival)
+        return Desk(self.versioned, self.now, self.arrival)
 
     def adopt(self, desk: "Desk") -> None:
         """Take over what an attempt decided."""
         self.events += desk.events
         self.changed |= desk.changed
-
-    def _seen(self, history_id: str) -> Versioned:
-        return self.versioned(history_id)
 
 
 def _named(refused: Refusal, history_id: str) -> Refusal:

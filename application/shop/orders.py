@@ -135,7 +135,7 @@ class _Placing:
             event.discount_id, self._looks.get(event.reservation_id),
         )  # fmt: skip
 
-    def until(self) -> Any:
+    def until(self) -> datetime:
         """Return when the first of the holds ends."""
         return min([event.until for _, event in self._reserved])
 

@@ -4,8 +4,7 @@ Rate, base and shares are frozen when it is accrued. What is due is always compu
 ``due = share(round(rate * remaining base))``, and a reversal is the difference to what stands. So any sequence of
 partial refunds ends exactly where one full refund ends, and the payees' parts always sum to the commission.
 
-States: ``accrued → qualified → locked``, reversed, partially_reversed, held and released, out_of_terms. A commission
-that is stated and paid is never changed in place; its history goes on in later events.
+States: ``accrued → qualified → locked``, reversed, partially_reversed, held and released, out_of_terms.
 """
 
 from typing import Final

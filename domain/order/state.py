@@ -119,7 +119,7 @@ class Refund:
 
 
 @frozen
-class Refusal:
+class Unserved:
     """Why an order was never placed."""
 
     reason: str
@@ -156,7 +156,7 @@ class Order:
     shipped_at: datetime | None = None
     delivered_at: datetime | None = None
     return_window_ends_at: datetime | None = None
-    refusal: Refusal | None = None
+    refusal: Unserved | None = None
 
     @property
     def status(self) -> Status:
@@ -200,7 +200,7 @@ def evolve(state: Order, event: Event) -> Order:
         case OrderPlaced():
             return _placed(event)
         case OrderRefused():
-            refusal = Refusal(event.reason, event.facts, event.asked)
+            refusal = Unserved(event.reason, event.facts, event.asked)
             return Order(Stage.REFUSED, event.stream_id, event.buyer_id, refusal=refusal)
         case PaymentRequested(key, amount_minor):
             return changed(state, requested=state.requested.set(key, amount_minor))
