@@ -83,7 +83,7 @@ class _Bench:
             await self._latency(evolve(plan, name="open", rate=rate / 2, connections=OPEN_CONNECTIONS))
             await self._batches(evolve(plan, name="front", batch=BATCH, connections=BATCH_CONNECTIONS))
             if viewers:
-                await self._audience(plan, parts, viewers, rate)
+                await self._audience(plan, parts, viewers)
             await self._check(parts)
 
     async def _throughput(self, plan: Plan, parts: Opened) -> float:
@@ -114,32 +114,52 @@ class _Bench:
         told = await self._crowd(plan)
         self._measured.figures["batched_orders_per_s"] = told.acknowledged / told.seconds
 
-    async def _audience(self, plan: Plan, parts: Opened, viewers: int, rate: float) -> None:
-        """Sell calmly while everybody watches, then as fast as it goes."""
+    async def _audience(self, plan: Plan, parts: Opened, viewers: int) -> None:
+        """Sell calmly while everybody watches; then as fast as it goes while nobody, everybody and nobody watches."""
         figures = self._measured.figures
-        watching = Watch(plan.host, plan.port, plan.stream_id, viewers, 2 * self._seconds + 2 * WARM_UP_SECONDS + 2)
         async with watched(self._shop.process.pid) as watch:
-            crowd = await _started("viewers", watching)
-            assert crowd.stdout is not None
-            if await crowd.stdout.readline() != b"watching\n":
-                raise CommandError("the viewers could not watch")
-            calm = await self._crowd(evolve(plan, name="calm", rate=CALM_RATE, connections=OPEN_CONNECTIONS))
-            until = await parts.journal.head()
-            busy = await self._crowd(evolve(plan, name="busy"))
-            seen = msgspec.json.decode(await crowd.stdout.read(), type=Watched)
-            await crowd.wait()
+            async with self._watching(plan, viewers) as crowd:
+                calm = await self._crowd(evolve(plan, name="calm", rate=CALM_RATE, connections=OPEN_CONNECTIONS))
+                until = await parts.journal.head()
+                seen = await self._seen(crowd)
+            before = await self._crowd(evolve(plan, name="before"))
+            async with self._watching(plan, viewers) as crowd:
+                busy = await self._crowd(evolve(plan, name="busy"))
+                await self._seen(crowd)
+            after = await self._crowd(evolve(plan, name="after"))
         ages = await _ages_ms(parts, seen.seen, until)
+        alone = (before.acknowledged + after.acknowledged) / (before.seconds + after.seconds)
         figures |= {
-            "viewers": viewers - seen.hung_up,
+            "viewers": viewers,
             "stock_age_p50_ms": percentile(ages, 50),
             "stock_age_p99_ms": percentile(ages, 99),
             "calm_p99_ms": calm.p99_ms,
+            "unwatched_orders_per_s": alone,
             "watched_orders_per_s": busy.acknowledged / busy.seconds,
             "watched_rss_mb": watch.peak_rss_mb,
             "viewers_us_per_frame": seen.crowd_us,
         }
-        self._measured.ratio("watched", busy.acknowledged / busy.seconds, rate)
-        self._measured.checks["every viewer stayed"] = not seen.hung_up
+        self._measured.ratio("watched", busy.acknowledged / busy.seconds, alone)
+
+    @asynccontextmanager
+    async def _watching(self, plan: Plan, viewers: int) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Have everybody watch while the block lasts."""
+        seconds = self._seconds + WARM_UP_SECONDS + 1
+        crowd = await _started("viewers", Watch(plan.host, plan.port, plan.stream_id, viewers, seconds))
+        assert crowd.stdout is not None
+        if await crowd.stdout.readline() != b"watching\n":
+            raise CommandError("the viewers could not watch")
+        yield crowd
+        await crowd.wait()
+
+    async def _seen(self, crowd: asyncio.subprocess.Process) -> Watched:
+        """Wait until everybody has watched to the end."""
+        assert crowd.stdout is not None
+        seen = msgspec.json.decode(await crowd.stdout.read(), type=Watched)
+        self._measured.checks["every viewer stayed"] = not seen.hung_up and self._measured.checks.get(
+            "every viewer stayed", True
+        )
+        return seen
 
     async def _crowd(self, plan: Plan) -> Told:
         process = await _started("load", plan)
