@@ -22,7 +22,7 @@ from domain.refusal import NotFound
 
 TICK_SECONDS = 0.1
 """The shortest time between two frames: ten a second."""
-FRAMES_PER_SECOND = 10_000
+FRAMES_PER_SECOND = 8_000
 """What a process sends to all its viewers together: the more they are, the less often each is told."""
 IDLE_SECONDS = 1.0
 CAUGHT_UP_SECONDS = 2.0

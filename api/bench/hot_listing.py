@@ -34,6 +34,8 @@ BATCH, BATCH_CONNECTIONS = 50, 16
 CALM_RATE: Final = 500.0
 """Orders a second that viewers watch."""
 WARM_UP_SECONDS: Final = 3.0
+STARTING_SECONDS: Final = 2.0
+"""A crowd that orders is a process that must start: who watches it stays longer by that."""
 LAG_SECONDS: Final = 0.2
 
 
@@ -76,7 +78,7 @@ class _Bench:
         stream_id, listing_ids = await asyncio.to_thread(open_show, self._shop, listings)
         plan = Plan(
             "127.0.0.1", self._shop.port, self._shop.secret, stream_id, listing_ids, self._seconds,
-            warmup_seconds=WARM_UP_SECONDS, connections=CONNECTIONS,
+            warmup_seconds=min(WARM_UP_SECONDS, self._seconds), connections=CONNECTIONS,
         )  # fmt: skip
         async with opened(self._settings) as parts:
             rate = await self._throughput(plan, parts)
@@ -144,7 +146,7 @@ class _Bench:
     @asynccontextmanager
     async def _watching(self, plan: Plan, viewers: int) -> AsyncIterator[asyncio.subprocess.Process]:
         """Have everybody watch while the block lasts."""
-        seconds = self._seconds + WARM_UP_SECONDS + 1
+        seconds = self._seconds + plan.warmup_seconds + STARTING_SECONDS
         crowd = await _started("viewers", Watch(plan.host, plan.port, plan.stream_id, viewers, seconds))
         assert crowd.stdout is not None
         if await crowd.stdout.readline() != b"watching\n":

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sysconfig
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -85,9 +86,15 @@ def machine() -> dict[str, Any]:
         "memory_gb": memory_gb(),
         "processor": _processor(),
         "system": platform.platform(terse=True),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}{'' if _is_optimised() else ', built without optimisations'}",
         **versions,
     }
+
+
+def _is_optimised() -> bool:
+    """Tell whether the interpreter was built by profile, as distributions do: the till is a seventh faster on one."""
+    arguments = sysconfig.get_config_var("CONFIG_ARGS")
+    return arguments is None or "--enable-optimizations" in arguments
 
 
 def _processor() -> str:
