@@ -42,18 +42,28 @@ def inspect_database(url: str) -> Inspected:
     """Look at a PostgreSQL and the journal in it."""
     try:
         with psycopg.connect(url, autocommit=True) as connection:
-            cursor = connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(_SETTINGS)])
-            found: dict[str, str] = dict(cursor.fetchall())
+            facts = _settings(connection)
             ahead = _seconds_ahead(connection)
             [database] = connection.execute(DATABASE).fetchone() or [""]
             [relayed] = connection.execute(LED, ("relay",)).fetchone() or [False]
     except psycopg.Error as error:
         return Inspected({}, (unreachable(url, error),))
-    facts = {name: str(found[name]) for name in _SETTINGS if name in found}
     facts["database"] = str(database)
     facts["clock"] = f"{ahead:+.3f} s from this machine's"
     facts["relay"] = RELAYED if relayed else "no server relays its records"
     return Inspected(facts, (*_clock_findings(ahead), *_journal_findings(url)))
+
+
+def server_settings(url: str) -> dict[str, str]:
+    """Return what says how durable a PostgreSQL is, and which one it is."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return _settings(connection)
+
+
+def _settings(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    cursor = connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(_SETTINGS)])
+    found = dict(cursor.fetchall())
+    return {name: str(found[name]) for name in _SETTINGS if name in found}
 
 
 def _seconds_ahead(connection: psycopg.Connection[Any]) -> float:

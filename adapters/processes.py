@@ -1,29 +1,25 @@
 """What processes cost: processor time and memory, as the operating system counts them."""
 
-import time
-from typing import Self
-
 import psutil
 
 
 class Usage:
-    """What a process and its children cost from ``begin`` on."""
+    """What a process costs from when this is made.
 
-    def __init__(self, pid: int | None = None) -> None:
+    ``family``: its memory is that of the largest of it and its children. Of a process that has started a PostgreSQL
+    the children are the database, and each of them counts the buffers that they all share.
+    """
+
+    def __init__(self, pid: int | None = None, *, family: bool = False) -> None:
         """Look at a process; at this one unless told."""
-        self._process = psutil.Process(pid)
-        self.begin()
-
-    def begin(self) -> Self:
-        """Count from now on."""
+        self._process, self._family = psutil.Process(pid), family
         self.peak_rss_mb = 0.0
-        self._began, self._used_before = time.perf_counter(), self._used()
-        return self
+        self._used_before = self._used()
 
     def look(self) -> bool:
-        """Note how much memory the largest of the processes has; False when there is none any more."""
+        """Note how much memory there is in use; False when the process is no more."""
         try:
-            family = [self._process, *self._process.children(recursive=True)]
+            family = [self._process, *(self._process.children(recursive=True) if self._family else ())]
             self.peak_rss_mb = max(self.peak_rss_mb, *(each.memory_info().rss / 1e6 for each in family))
         except psutil.NoSuchProcess:
             return False
@@ -33,11 +29,6 @@ class Usage:
     def used_seconds(self) -> float:
         """Processor time of the process itself."""
         return self._used() - self._used_before
-
-    @property
-    def cores(self) -> float:
-        """How many cores the process has kept busy."""
-        return self.used_seconds / max(1e-9, time.perf_counter() - self._began)
 
     def _used(self) -> float:
         times = self._process.cpu_times()

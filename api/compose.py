@@ -19,7 +19,7 @@ from adapters.announce import LocalAnnouncer, NatsAnnouncer, Paced
 from adapters.chapters import ListingChapters
 from adapters.clocks import SystemClock
 from adapters.embedded import EmbeddedError, EmbeddedNats, EmbeddedPostgres, EmbeddedServer, supervise
-from adapters.inspection import RELAYED, Inspected, embedded_nats_url, inspect_database, inspect_nats
+from adapters.inspection import RELAYED, Inspected, embedded_nats_url, inspect_database, inspect_nats, server_settings
 from adapters.installation import InstallationError, NotAllowedError, check, install
 from adapters.journal_postgres import PostgresJournal
 from adapters.journal_recent import RecentJournal
@@ -66,7 +66,7 @@ paced = partial(Paced, seconds=FOLLOW_SECONDS)
 __all__ = [
     "TROUBLES", "NoJournalError", "Opened", "Usage", "composed", "database", "existing_database", "followed_up",
     "follower_on", "install_journal", "look_at_database", "look_at_nats", "memory_gb", "opened", "postgres_programs",
-    "till_on",
+    "server_settings", "till_on",
 ]  # fmt: skip
 
 

@@ -48,6 +48,8 @@ def run(directory: Path, seconds: float, record_bytes: int) -> dict[str, float]:
         began = time.perf_counter()
         read = sum(1 for _ in reader.read())
         reading = time.perf_counter() - began
+        if read != 2 * sum(counts) + 2 * BATCH_ORDERS * batches:
+            raise RuntimeError(f"UmaDB has {read} events, not those that were appended")
     return {
         "orders_per_s": sum(counts) / seconds,
         "batched_orders_per_s": BATCH_ORDERS * batches / seconds,

@@ -125,7 +125,7 @@ def all_command(against: Path | None, into: Path | None, seconds: float, as_json
         lambda: till(seconds),
         lambda: follow(seconds),
         lambda: replay(seconds),
-        lambda: growth(seconds, (10_000, 50_000)),
+        lambda: growth(seconds, (10_000, 100_000)),
     )
     measured = [_run(each) for each in benches]
     if into is not None:

@@ -23,12 +23,12 @@ async def _growth(parts: Opened, seconds: float, sizes: tuple[int, ...]) -> Meas
         for size in sizes:
             if size > done:
                 await opened.sell(orders=size - done)
-            sold = await opened.sell(seconds=seconds)
-            done = max(done, size) + sold.orders
-            figures[f"orders_per_s_at_{size}"] = sold.orders_per_s
-            figures[f"processor_us_per_order_at_{size}"] = 1e6 * sold.used_seconds / sold.orders
             figures[f"rss_mb_at_{size}"] = usage.look() and usage.peak_rss_mb
             figures[f"cold_start_s_at_{size}"] = await _cold_start(parts, opened, measured)
+            sold = await opened.sell(seconds=seconds)
+            figures[f"orders_per_s_at_{size}"] = sold.orders_per_s
+            figures[f"processor_us_per_order_at_{size}"] = 1e6 * sold.used_seconds / sold.orders
+            done = max(done, size) + sold.orders
     measured.ratio("growth", figures[f"orders_per_s_at_{sizes[-1]}"], figures[f"orders_per_s_at_{sizes[0]}"])
     return measured
 

@@ -3,15 +3,15 @@
 A server as anybody starts it (tokens, idempotency, followers, reactions, messages, metrics), the crowd in a process of
 its own, and pgbench on the same PostgreSQL before and after. First the crowd orders as fast as it is answered; then
 half that rate is due at random instants, whatever the answers do, and every order is timed from when it was due. Then a
-shop front sends 50 orders a request. With viewers there are two more rounds while they watch: a calm one, for how old
-their stock is, and one as fast as it goes.
+shop front sends 50 orders a request. With viewers there are more rounds: a calm one, for how old what they see is, and
+three as fast as it goes, of which they watch the second. At last everybody wants the same few units.
 """
 
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,10 +20,11 @@ from attrs import evolve
 
 from api.bench.load import Plan, Told, percentile
 from api.bench.report import Measured
-from api.bench.stage import Served, environment, livetill, open_show, scratch, served, watched, yardstick
-from api.bench.viewers import Watch, Watched
+from api.bench.scratch import placed_orders
+from api.bench.stage import Served, environment, livetill, offered, open_show, scratch, served, watched, yardstick
+from api.bench.viewers import Watch, Watched, age_percentile, ages_ms, now_ms
 from api.commands.troubles import CommandError
-from api.compose import Opened, database, opened
+from api.compose import Opened, database, opened, server_settings
 from api.services import Settings
 
 CONNECTIONS: Final = 64
@@ -34,8 +35,10 @@ BATCH, BATCH_CONNECTIONS = 50, 16
 CALM_RATE: Final = 500.0
 """Orders a second that viewers watch."""
 WARM_UP_SECONDS: Final = 3.0
-STARTING_SECONDS: Final = 2.0
-"""A crowd that orders is a process that must start: who watches it stays longer by that."""
+CATCHING_UP_SECONDS: Final = 2.0
+"""Within this every viewer has been shown the last order."""
+SCARCE_UNITS: Final = 200
+RUSH_SECONDS: Final = 2.0
 LAG_SECONDS: Final = 0.2
 
 
@@ -54,6 +57,7 @@ async def hot_listing(seconds: float, *, listings: int = 1, viewers: int = 0) ->
             measured.compare("hot-row", hot_row)
             measured.ratio("hot_row", measured.figures["orders_per_s"], hot_row["orders_per_s"])
             measured.ratio("hot_row_batched", measured.figures["batched_orders_per_s"], hot_row["orders_per_s"])
+            measured.durable(await asyncio.to_thread(server_settings, url))
             await asyncio.to_thread(_verify, settings, measured)
     return measured
 
@@ -61,9 +65,9 @@ async def hot_listing(seconds: float, *, listings: int = 1, viewers: int = 0) ->
 def _verify(settings: Settings, measured: Measured) -> None:
     """Have the journal and the read models verified as anybody would."""
     code, certificate = livetill(settings, "verify")
-    measured.checks["livetill verify: everything holds, read models are what a replay gives"] = (
-        code == 0 and certificate["holds"] and all(each["same"] for each in certificate["read_models"])
-    )
+    compared = [each["same"] for each in certificate["read_models"]]
+    holds = code == 0 and certificate["holds"] and bool(compared) and all(compared)
+    measured.checks["livetill verify: everything holds, read models are what a replay gives"] = holds
 
 
 class _Bench:
@@ -86,6 +90,7 @@ class _Bench:
             await self._batches(evolve(plan, name="front", batch=BATCH, connections=BATCH_CONNECTIONS))
             if viewers:
                 await self._audience(plan, parts, viewers)
+            await self._rush(plan)
             await self._check(parts)
 
     async def _throughput(self, plan: Plan, parts: Opened) -> float:
@@ -95,7 +100,7 @@ class _Bench:
         rate = told.acknowledged / told.seconds
         figures |= {
             "orders_per_s": rate,
-            "server_cores": watch.cores,
+            "server_us_per_order": 1e6 * watch.used_seconds / max(1, sum(told.answered.values())),
             "crowd_us_per_order": told.crowd_us,
             "rss_mb": watch.peak_rss_mb,
             "lag_p99_ms": 1e3 * percentile(sorted(lags), 99),
@@ -105,7 +110,7 @@ class _Bench:
     async def _latency(self, plan: Plan) -> None:
         told = await self._crowd(plan)
         self._measured.figures |= {
-            "open_loop_orders_per_s": told.acknowledged / told.seconds,
+            "offered_orders_per_s": told.acknowledged / told.seconds,
             "p50_ms": told.p50_ms,
             "p99_ms": told.p99_ms,
             "p999_ms": told.p999_ms,
@@ -118,23 +123,24 @@ class _Bench:
 
     async def _audience(self, plan: Plan, parts: Opened, viewers: int) -> None:
         """Sell calmly while everybody watches; then as fast as it goes while nobody, everybody and nobody watches."""
-        figures = self._measured.figures
         async with watched(self._shop.process.pid) as watch:
-            async with self._watching(plan, viewers) as crowd:
+            async with self._watching(plan, viewers) as audience:
                 calm = await self._crowd(evolve(plan, name="calm", rate=CALM_RATE, connections=OPEN_CONNECTIONS))
-                until = await parts.journal.head()
-                seen = await self._seen(crowd)
+                ended = now_ms()
+                head = await parts.journal.head()
+                await asyncio.sleep(CATCHING_UP_SECONDS)
             before = await self._crowd(evolve(plan, name="before"))
-            async with self._watching(plan, viewers) as crowd:
+            async with self._watching(plan, viewers) as rush:
                 busy = await self._crowd(evolve(plan, name="busy"))
-                await self._seen(crowd)
             after = await self._crowd(evolve(plan, name="after"))
-        ages = await _ages_ms(parts, seen.seen, until)
+        seen = audience[0]
+        recorded = await _recorded_ms(parts, {position + 1 for position, *_ in seen.shown if position < head})
+        ages = ages_ms(seen.shown, recorded, ended - round(1e3 * plan.seconds), ended)
         alone = (before.acknowledged + after.acknowledged) / (before.seconds + after.seconds)
-        figures |= {
+        self._measured.figures |= {
             "viewers": viewers,
-            "stock_age_p50_ms": percentile(ages, 50),
-            "stock_age_p99_ms": percentile(ages, 99),
+            "stock_age_p50_ms": age_percentile(ages, 50),
+            "stock_age_p99_ms": age_percentile(ages, 99),
             "calm_p99_ms": calm.p99_ms,
             "unwatched_orders_per_s": alone,
             "watched_orders_per_s": busy.acknowledged / busy.seconds,
@@ -142,53 +148,58 @@ class _Bench:
             "viewers_us_per_frame": seen.crowd_us,
         }
         self._measured.ratio("watched", busy.acknowledged / busy.seconds, alone)
+        self._measured.checks["every viewer stayed"] = not any(each.hung_up for each in (*audience, *rush))
+        self._measured.checks["every viewer was shown the last order"] = seen.position >= head
 
     @asynccontextmanager
-    async def _watching(self, plan: Plan, viewers: int) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Have everybody watch while the block lasts."""
-        seconds = self._seconds + plan.warmup_seconds + STARTING_SECONDS
-        crowd = await _started("viewers", Watch(plan.host, plan.port, plan.stream_id, viewers, seconds))
-        assert crowd.stdout is not None
-        if await crowd.stdout.readline() != b"watching\n":
-            raise CommandError("the viewers could not watch")
-        yield crowd
-        await crowd.wait()
+    async def _watching(self, plan: Plan, viewers: int) -> AsyncIterator[list[Watched]]:
+        """Have everybody watch while the block lasts; what they saw is in the list after it."""
+        process = await _started("viewers", Watch(plan.host, plan.port, plan.stream_id, viewers), to_its_end=False)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        seen: list[Watched] = []
+        try:
+            if await process.stdout.readline() != b"watching\n":
+                raise CommandError("the viewers could not watch")
+            yield seen
+        finally:
+            process.stdin.close()
+            told = await process.stdout.read()
+            await process.wait()
+        seen.append(msgspec.json.decode(told, type=Watched))
 
-    async def _seen(self, crowd: asyncio.subprocess.Process) -> Watched:
-        """Wait until everybody has watched to the end."""
-        assert crowd.stdout is not None
-        seen = msgspec.json.decode(await crowd.stdout.read(), type=Watched)
-        self._measured.checks["every viewer stayed"] = not seen.hung_up and self._measured.checks.get(
-            "every viewer stayed", True
-        )
-        return seen
+    async def _rush(self, plan: Plan) -> None:
+        """Let everybody want a few units at once: each is sold, once, and the rest are told so."""
+        scarce = await asyncio.to_thread(offered, self._shop, plan.stream_id, "scarce", SCARCE_UNITS)
+        told = await self._ordered(evolve(plan, name="rush", listing_ids=[scarce], seconds=RUSH_SECONDS))
+        sold, refused = told.answered.pop("201", 0), told.answered.pop("409", 0)
+        good = sold == SCARCE_UNITS and refused > 0 and not told.answered and not told.lost
+        self._measured.checks[f"of {SCARCE_UNITS} units {SCARCE_UNITS} were sold, and the rest was refused"] = good
 
     async def _crowd(self, plan: Plan) -> Told:
+        told = await self._ordered(plan)
+        good = not told.lost and set(told.answered) == {"201"}
+        self._measured.checks[f"every order was taken ({plan.name})"] = good
+        return told
+
+    async def _ordered(self, plan: Plan) -> Told:
+        """Have a crowd order as planned, and count what it was promised."""
         process = await _started("load", plan)
         printed, _ = await process.communicate()
         if process.returncode != 0:
             raise CommandError("the crowd could not order")
         told = msgspec.json.decode(printed, type=Told)
         self._acknowledged += told.answered.get("201", 0)
-        good = not told.lost and set(told.answered) == {"201"}
-        self._measured.checks[f"every order was taken ({plan.name})"] = good
         return told
 
     async def _check(self, parts: Opened) -> None:
         """Compare what was acknowledged with what is in the journal."""
-        placed = 0
-        async for records in parts.journal.scan():
-            placed += sum(record.topic == _PLACED for record in records)
-        self._measured.checks["what was acknowledged is in the journal, and nothing else"] = (
-            placed == self._acknowledged
-        )
+        same = await placed_orders(parts) == self._acknowledged
+        self._measured.checks["what was acknowledged is in the journal, and nothing else"] = same
 
 
-_PLACED: Final = "order.order_placed.v1"
-
-
-async def _started(module: str, told: Any) -> asyncio.subprocess.Process:
-    """Start a crowd and tell it what to do."""
+async def _started(module: str, told: Any, *, to_its_end: bool = True) -> asyncio.subprocess.Process:
+    """Start a crowd and tell it what to do; one that goes on until it is told to stop has its input left open."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"api.bench.{module}"),
         env=environment(),
@@ -196,8 +207,9 @@ async def _started(module: str, told: Any) -> asyncio.subprocess.Process:
         stdout=subprocess.PIPE,
     )
     assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(told))
-    process.stdin.close()
+    process.stdin.write(msgspec.json.encode(told) + b"\n")
+    if to_its_end:
+        process.stdin.close()
     return process
 
 
@@ -220,20 +232,8 @@ async def _lags(parts: Opened) -> AsyncIterator[list[float]]:
         yield lags
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _ages_ms(parts: Opened, seen: Mapping[str, Mapping[str, int]], until: int) -> list[float]:
-    """Return how old what each viewer saw had become when more was shown, up to a position; ordered."""
-    recorded = await _recorded_ms(parts, {int(before) + 1 for before in seen if int(before) < until})
-    ages = [
-        max(0.0, int(at) - recorded[int(before) + 1])
-        for before, times in seen.items()
-        if int(before) + 1 in recorded
-        for at, count in times.items()
-        for _ in range(count)
-    ]
-    return sorted(ages)
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _recorded_ms(parts: Opened, positions: Iterable[int]) -> dict[int, float]:

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-import sysconfig
+import timeit
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,7 @@ from api.compose import memory_gb
 
 TOLERANCE: Final = 0.7
 """A ratio below this share of the recorded one is a regression: less is noise on a shared machine."""
+DURABLE: Final = ("fsync", "synchronous_commit", "full_page_writes")
 _PACKAGES: Final = ("psycopg", "msgspec", "litestar", "uvicorn", "uvloop", "eventsourcing", "umadb")
 
 
@@ -47,6 +48,11 @@ class Measured:
         """Note what something else has reached; nothing when it was not measured."""
         if figures:
             self.yardsticks[yardstick] = dict(figures)
+
+    def durable(self, settings: Mapping[str, str]) -> None:
+        """Note what PostgreSQL says of itself; what it acknowledges must be on disk, or the figures are of a toy."""
+        self.settings |= {f"postgresql_{name}": value for name, value in settings.items()}
+        self.checks["PostgreSQL has on disk what it acknowledges"] = all(settings[each] == "on" for each in DURABLE)
 
     def ratio(self, name: str, value: float, to: float | None) -> None:
         """Note how a figure compares."""
@@ -86,15 +92,15 @@ def machine() -> dict[str, Any]:
         "memory_gb": memory_gb(),
         "processor": _processor(),
         "system": platform.platform(terse=True),
-        "python": f"{platform.python_version()}{'' if _is_optimised() else ', built without optimisations'}",
+        "python": platform.python_version(),
+        "python_loop_ms": rounded(_python_loop_ms()),
         **versions,
     }
 
 
-def _is_optimised() -> bool:
-    """Tell whether the interpreter was built by profile, as distributions do: the till is a seventh faster on one."""
-    arguments = sysconfig.get_config_var("CONFIG_ARGS")
-    return arguments is None or "--enable-optimizations" in arguments
+def _python_loop_ms() -> float:
+    """Time a million calls of a function that adds: how fast this interpreter is on this machine at this hour."""
+    return 1e3 * min(timeit.repeat("add(1)", "def add(n): return n + 1", number=1_000_000, repeat=3))
 
 
 def _processor() -> str:

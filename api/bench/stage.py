@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,15 +55,18 @@ async def yardstick(name: str, *options: object) -> dict[str, float]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a process that runs the same livetill as this one."""
+    """Return the environment of a process that runs the same livetill as this one, on the servers of the bench alone.
+
+    Whoever runs a bench may have a shop's own database and NATS named there: nothing may ever be sold into those.
+    """
     path = os.pathsep.join(each or os.getcwd() for each in sys.path)  # noqa: PTH109 - a path for Python
-    return {**os.environ, "PYTHONPATH": path}
+    return {**os.environ, "LIVETILL_DATABASE_URL": "", "LIVETILL_NATS_URL": "", "PYTHONPATH": path}
 
 
 @asynccontextmanager
-async def watched(pid: int | None = None) -> AsyncIterator[Usage]:
+async def watched(pid: int | None = None, *, family: bool = False) -> AsyncIterator[Usage]:
     """Look at what a process costs for as long as the block lasts; at this one unless told."""
-    usage = Usage(pid)
+    usage = Usage(pid, family=family)
 
     async def look() -> None:
         while usage.look():  # noqa: ASYNC110 - nothing tells when memory has grown
@@ -74,7 +77,8 @@ async def watched(pid: int | None = None) -> AsyncIterator[Usage]:
         yield usage
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @define
@@ -138,15 +142,17 @@ def open_show(shop: Served, listings: int) -> tuple[str, list[str]]:
     }  # fmt: skip
     stream_id = shop.must("/v1/streams", announced)["stream_id"]
     shop.must(f"/v1/streams/{stream_id}/start", {})
-    offers = [
-        {
-            "sku": f"sku-{number}", "title": f"Product {number}", "allotment": UNITS, "hold_seconds": 3600,
-            "price": {"amount_minor": PRICE_MINOR, "currency": "EUR"}, "opens_at": "2020-01-01T00:00:00Z",
-        }
-        for number in range(listings)
-    ]  # fmt: skip
-    path = f"/v1/streams/{stream_id}/listings"
-    return stream_id, [shop.must(path, offer)["listing_id"] for offer in offers]
+    return stream_id, [offered(shop, stream_id, f"sku-{number}", UNITS) for number in range(listings)]
+
+
+def offered(shop: Served, stream_id: str, sku: str, units: int) -> str:
+    """Offer units in a show from now on; return the listing's id."""
+    offer = {
+        "sku": sku, "title": f"Product {sku}", "allotment": units, "hold_seconds": 3600,
+        "price": {"amount_minor": PRICE_MINOR, "currency": "EUR"}, "opens_at": "2020-01-01T00:00:00Z",
+    }  # fmt: skip
+    listing_id: str = shop.must(f"/v1/streams/{stream_id}/listings", offer)["listing_id"]
+    return listing_id
 
 
 def livetill(settings: Settings, *arguments: str) -> tuple[int, Any]:
