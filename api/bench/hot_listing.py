@@ -22,7 +22,7 @@ from api.bench.load import Plan, Told, percentile
 from api.bench.report import Measured
 from api.bench.scratch import placed_orders
 from api.bench.stage import Served, environment, livetill, offered, open_show, scratch, served, watched, yardstick
-from api.bench.viewers import Watch, Watched, age_percentile, ages_ms, now_ms
+from api.bench.viewers import Watch, Watched, age_percentile, ages_ms
 from api.commands.troubles import CommandError
 from api.compose import Opened, database, opened, server_settings
 from api.services import Settings
@@ -126,7 +126,6 @@ class _Bench:
         async with watched(self._shop.process.pid) as watch:
             async with self._watching(plan, viewers) as audience:
                 calm = await self._crowd(evolve(plan, name="calm", rate=CALM_RATE, connections=OPEN_CONNECTIONS))
-                ended = now_ms()
                 head = await parts.journal.head()
                 await asyncio.sleep(CATCHING_UP_SECONDS)
             before = await self._crowd(evolve(plan, name="before"))
@@ -135,7 +134,7 @@ class _Bench:
             after = await self._crowd(evolve(plan, name="after"))
         seen = audience[0]
         recorded = await _recorded_ms(parts, {position + 1 for position, *_ in seen.shown if position < head})
-        ages = ages_ms(seen.shown, recorded, ended - round(1e3 * plan.seconds), ended)
+        ages = ages_ms(seen.shown, recorded, calm.ended_ms - round(1e3 * plan.seconds), calm.ended_ms)
         alone = (before.acknowledged + after.acknowledged) / (before.seconds + after.seconds)
         self._measured.figures |= {
             "viewers": viewers,

@@ -67,6 +67,8 @@ class Told:
     """What the crowd was told."""
 
     seconds: float = 0.0
+    ended_ms: int = 0
+    """When the time was over, in milliseconds since the epoch; the last answers came a little later."""
     answered: dict[str, int] = Factory(dict)
     """Orders by status, everything."""
     acknowledged: int = 0
@@ -150,12 +152,13 @@ class Crowd:
         self._from = began + plan.warmup_seconds
         self._until = self._from + plan.seconds
         await (self._open() if plan.rate else self._closed())
+        ended_ms = time.time_ns() // 1_000_000
         try:
             async with asyncio.timeout(GRACE_SECONDS):
                 await self._all_answered()
         except TimeoutError:
             self._lost += self._under_way
-        told = self._told(time.process_time() - used)
+        told = self._told(time.process_time() - used, ended_ms)
         for each in connections:
             each.close()
         return told
@@ -211,11 +214,12 @@ class Crowd:
         self._under_way -= 1
         self._quiet.set()
 
-    def _told(self, used_seconds: float) -> Told:
+    def _told(self, used_seconds: float, ended_ms: int) -> Told:
         sent = sum(self._statuses.values()) + self._lost * self._plan.batch
         ordered = sorted(self._latencies)
         return Told(
             seconds=self._plan.seconds,
+            ended_ms=ended_ms,
             answered={str(status): count for status, count in self._statuses.items()},
             acknowledged=self._acknowledged,
             lost=self._lost,
