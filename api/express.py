@@ -179,12 +179,12 @@ class ExpressProtocol(Hearing):
         """Take a request onto the lane, or leave it to uvicorn."""
         if not self.begin():
             return
-        if self._alone():
-            exchange = self._express.taken(self, self.parser.get_method(), self.url)
-            if exchange is not None:
-                self.cycle = exchange
-                return
-        super().on_headers_complete()
+        exchange = self._express.taken(self, self.parser.get_method(), self.url) if self._alone() else None
+        if exchange is None:
+            super().on_headers_complete()
+        else:
+            self.cycle = exchange
+        self.in_head = False
 
     def _alone(self) -> bool:
         """Tell whether a request asks for nothing special and the one before it is answered."""

@@ -36,6 +36,7 @@ class Hearing(HttpToolsProtocol):
         self.arriving: Any = None
         """The headers of the request that has come in part."""
         self.in_head = False
+        """Whether ``cycle`` is still the one before it: until then whatever is wrong is not to be charged to that."""
         self._piece = 0
         self._later_pieces = 0
 
@@ -119,10 +120,7 @@ class Hearing(HttpToolsProtocol):
         """Judge a head that is complete; tell whether it is a request, and not one to be heard again."""
         if (self._later_pieces >= 0 or self._piece > LARGEST_HEAD) and self._head_size() > LARGEST_HEAD:
             raise HeadTooLarge(LARGEST_HEAD)
-        if self.parser.should_upgrade():
-            return False
-        self.in_head = False
-        return True
+        return not self.parser.should_upgrade()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

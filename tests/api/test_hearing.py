@@ -1,44 +1,15 @@
 """Hearing requests: whoever connects is heard for a while, up to a size, and gets an answer in our words."""
 
 import asyncio
-import json
 import re
 
 import pytest
 
 from api import hearing
 from api.hearing import LARGEST_HEAD
-from tests.api.doorway import Door, order
+from tests.api.doorway import ALIVE, LIVE, Door, heard, last_problem, order
 
 H2C = ("Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", "Connection: Upgrade, HTTP2-Settings")
-LIVE = b"GET /health/live HTTP/1.1\r\nHost: shop\r\n"
-ALIVE = b'{"status":"alive"}'
-
-
-async def heard(door: Door, *pieces: bytes) -> bytes:
-    """Send pieces, each when the one before was taken, and return all that is answered until the connection ends."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-
-    async def send() -> None:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-
-    sending = asyncio.create_task(send())
-    told = await reader.read()
-    await asyncio.gather(sending, return_exceptions=True)
-    writer.close()
-    return told
-
-
-def last_problem(told: bytes, status: int) -> str:
-    """Check that what was answered last is a problem and whole; return its name."""
-    head, _, body = told[told.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 %d " % status), told
-    for said in (b"content-type: application/problem+json", b"x-request-id: ", b"connection: close"):
-        assert said in head
-    name: str = json.loads(body)["type"].rpartition(":")[2]
-    return name
 
 
 async def test_an_offer_of_another_protocol_is_declined(door: Door) -> None:
