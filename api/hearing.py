@@ -84,32 +84,44 @@ class Hearing(HttpToolsProtocol):
         if self.deaf:
             return
         self._unset_keepalive_if_required()
-        self._piece = len(data)
+        rest = memoryview(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as paused:
-            self._decline(data[paused.args[0] :])
+            while (taken := self._taken(rest)) is not None:
+                self._decline()
+                rest = rest[taken:]
         except httptools.HttpParserError as error:
             told = error.__context__
             self.refuse(told if isinstance(told, Refusal) else BadRequest("what came is no HTTP request"))
+        except Refusal as refused:
+            self.refuse(refused)
         else:
             if self.in_head:
                 self._later_pieces += self._piece
                 if self._later_pieces > LARGEST_HEAD:
                     self.refuse(HeadTooLarge(LARGEST_HEAD))
 
-    def _decline(self, rest: bytes) -> None:
+    def _taken(self, piece: memoryview) -> int | None:
+        """Let the parser take a piece; return how much of it a request has ended with that offers another protocol."""
+        self._piece = len(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as offered:
+            taken: int = offered.args[0]
+            return taken
+        return None
+
+    def _decline(self) -> None:
         """Go on as if no other protocol had been offered (RFC 9110, 7.8).
 
         The parser takes what follows such a head for the other protocol, so it hears the head again without the offer.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
-            self.refuse(MethodNotAllowed())
-            return
+            raise MethodNotAllowed
         head = [b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())]
         head += [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
-        self.data_received(b"".join([*head, b"\r\n", rest]))
+        self._piece = 0  # these bytes have been counted when they came
+        self.parser.feed_data(b"".join([*head, b"\r\n"]))
 
     def on_message_begin(self) -> None:
         """A request begins."""

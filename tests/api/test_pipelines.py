@@ -43,3 +43,20 @@ async def test_who_was_answered_is_told_what_is_wrong_with_the_next(door: Door, 
     writer.write(asking(b"http://shop"))
     assert last_problem(await reader.read(), 400) == "bad_request"
     writer.close()
+
+
+async def test_thousands_of_offers_come_one_behind_the_other(door: Door) -> None:
+    """Each is declined and answered in its turn; they are heard one after the other and not one within the other."""
+    offer = BESIDE[:-2] + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    told = await door.talk(offer * 2000 + LIVE + b"\r\n", answers=2001)
+    assert told.count(b"HTTP/1.1 200 OK\r\n") == 2001
+
+
+async def test_who_wants_to_be_connected_through_waits_for_its_turn(door: Door) -> None:
+    """Behind an order and another offer it is refused third, and what follows is not heard."""
+    stream_id, listing_id = await door.shop.open()
+    offer = BESIDE[:-2] + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    connecting = b"CONNECT shop:80 HTTP/1.1\r\nHost: shop\r\n\r\n"
+    told = await heard(door, door.raw(order(stream_id, listing_id)) + offer + connecting + LIVE + b"\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201", b"200", b"405"]
+    assert last_problem(told, 405) == "method_not_allowed"
