@@ -1,9 +1,9 @@
 """Hearing a request: what uvicorn's protocol leaves open to whoever connects, without a token and for nothing.
 
-A head is of moderate size, a request arrives in moderate time, an offer of another protocol is declined as HTTP allows,
-and what is no request gets an answer in our words, after the answers to what came before it. All of it costs a request
-that is in order a few assignments; the one timer of a connection is set again every ``PATIENCE_SECONDS``, whatever
-happens on it.
+A head is of moderate size, as is all that is no body, a request arrives in moderate time, an offer of another protocol
+is declined as HTTP allows, and what is no request gets an answer in our words, after the answers to what came before
+it. All of it costs a request that is in order a few assignments; the one timer of a connection is set again every
+``PATIENCE_SECONDS``, whatever happens on it.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ class Hearing(HttpToolsProtocol):
         """Whether ``cycle`` is still the one before it: until then whatever is wrong is not to be charged to that."""
         self._piece = 0
         self._later_pieces = 0
+        """Bytes since a request began or its body went on, but for those of the piece in which it did."""
 
     @abstractmethod
     def refuse(self, refused: Refusal) -> None:
@@ -95,7 +96,7 @@ class Hearing(HttpToolsProtocol):
         except Refusal as refused:
             self.refuse(refused)
         else:
-            if self.in_head:
+            if self.arriving is not None:
                 self._later_pieces += self._piece
                 if self._later_pieces > LARGEST_HEAD:
                     self.refuse(HeadTooLarge(LARGEST_HEAD))
@@ -127,6 +128,16 @@ class Hearing(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self.arriving, self.in_head, self._later_pieces = self.headers, True, -self._piece
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header; a trailer is none (RFC 9110, 6.5.1), and nobody here asks for trailers."""
+        if self.in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body, whose size others judge; what is said between parts and behind them is bounded."""
+        self._later_pieces = -self._piece
+        super().on_body(body)
 
     def begin(self) -> bool:
         """Judge a head that is complete; tell whether it is a request, and not one to be heard again."""

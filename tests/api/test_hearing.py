@@ -81,6 +81,40 @@ async def test_a_head_behind_a_large_body_is_not_taken_for_large(door: Door) -> 
     assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201", b"201", b"201", b"200"]
 
 
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+async def test_what_comes_behind_a_body_is_no_header(door: Door) -> None:
+    """A trailer names no other key and nobody else (RFC 9110, 6.5.1): the order is placed as its head says."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    trailers = b"Authorization: Bearer other\r\nIdempotency-Key: other\r\nExpect: 100-continue\r\n"
+    told = await door.talk(door.raw(b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers), CHUNKED))
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+
+
+@pytest.mark.parametrize("more", [b"0\r\nx: ", b"1;", b"0\r\n" + b"x: y\r\n" * 9000 + b"x: "])
+async def test_what_is_no_body_is_of_moderate_size(door: Door, more: bytes) -> None:
+    """Trailers and what is said of a chunk are bounded like a head, however large the body before them is."""
+    stream_id, listing_id = await door.shop.open()
+    body, before = b" " * 200_000 + order(stream_id, listing_id), await door.shop.head()
+    chunk = b"%x\r\n%s\r\n" % (len(body), body)
+    told = await heard(door, door.raw(chunk + chunk, CHUNKED), more, *[b"x" * 60_000] * 20)
+    assert last_problem(told, 431) == "head_too_large"
+    assert await door.shop.head() == before
+
+
+async def test_a_large_body_may_have_trailers(door: Door) -> None:
+    """In chunks of any size, with a trailer of some kilobytes behind them."""
+    stream_id, listing_id = await door.shop.open()
+    large = b" " * 200_000 + order(stream_id, listing_id)
+    chunks = [
+        b"%x;x=y\r\n%s\r\n" % (len(part), part) for part in (large[n : n + 999] for n in range(0, len(large), 999))
+    ]
+    told = await door.talk(door.raw(b"".join([*chunks, b"0\r\nx: "]), CHUNKED), b"y" * 20_000 + b"\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
