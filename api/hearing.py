@@ -130,9 +130,9 @@ class Hearing(HttpToolsProtocol):
         self.arriving, self.in_head, self._later_pieces = self.headers, True, -self._piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a header; a trailer is none (RFC 9110, 6.5.1), and nobody here asks for trailers."""
+        """Note a header without the blanks behind it; a trailer is none (RFC 9110, 5.5 and 6.5.1)."""
         if self.in_head:
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, whose size others judge; what is said between parts and behind them is bounded."""

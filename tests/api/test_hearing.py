@@ -81,6 +81,19 @@ async def test_a_head_behind_a_large_body_is_not_taken_for_large(door: Door) -> 
     assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201", b"201", b"201", b"200"]
 
 
+@pytest.mark.parametrize("path", ["/v1/orders", "/v1/orders?"])
+async def test_blanks_behind_a_value_are_no_part_of_it(door: Door, path: str) -> None:
+    """A length is a length, on the lane and beside it, and a key is the same key (RFC 9110, 5.5)."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    told = await door.talk(door.raw(body, f"Content-Length: {len(body)} \t ", key="k \t", path=path))
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+    told = await door.talk(door.raw(body, key="k"))
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert b"idempotent-replayed: true" in told
+    assert len(door.taken) == (2 if path == "/v1/orders" else 1)
+
+
 CHUNKED = "Transfer-Encoding: chunked"
 
 
