@@ -205,7 +205,6 @@ class ExpressProtocol(Hearing):
     def refuse(self, refused: Refusal) -> None:
         """Answer what is not heard to its end when all before it is answered, and hang up."""
         self.deaf = True
-        self.stop_waiting()
         waits = self.cycle is not None and not self.cycle.response_complete
         if self.arriving is not None and not self.in_head:
             broken = self.cycle
@@ -251,7 +250,6 @@ class ExpressProtocol(Hearing):
         """Be a viewer's connection from now on; what else is asked on it is not heard, and only its end is."""
         self._seat = Seat(viewer, self.transport, self.flow)
         self.deaf = True
-        self.stop_waiting()
         self.pipeline.clear()
         self.flow.resume_reading()
         self.scope, self.headers = {}, []  # type: ignore[typeddict-item]  # a viewer stays for long, and is many

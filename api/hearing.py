@@ -2,12 +2,16 @@
 
 A head is of moderate size, as is all that is no body, a request arrives in moderate time, an offer of another protocol
 is declined as HTTP allows, and what is no request gets an answer in our words, after the answers to what came before
-it. All of it costs a request that is in order a few assignments; the one timer of a connection is set again every
-``PATIENCE_SECONDS``, whatever happens on it.
+it. An answer of which nobody takes anything is not kept. All of it costs a request that is in order a few assignments;
+the one timer of a connection is set again every ``PATIENCE_SECONDS``, whatever happens on it.
 """
 
 import asyncio
+import fcntl
+import sys
+import termios
 from abc import abstractmethod
+from contextlib import suppress
 from typing import Any, Final
 
 import httptools
@@ -19,7 +23,10 @@ from domain.refusal import Refusal
 LARGEST_HEAD: Final = 32_768
 """Bytes of the target, the headers' names and their values."""
 PATIENCE_SECONDS: Final = 15.0
-"""A request has at least this long to arrive, from its first byte to its last, and at most twice as long."""
+"""A request has at least this long to arrive, from its first byte to its last, and at most twice as long.
+
+Whoever is told something has as long to take some of it.
+"""
 
 LINGERING_SECONDS: Final = 2.0
 """How long a client that was refused may take to notice."""
@@ -51,21 +58,26 @@ class Hearing(HttpToolsProtocol):
         self._wait()
 
     def _wait(self) -> None:
-        self.patience = self.loop.call_later(PATIENCE_SECONDS, self._look, self.headers)
+        self.patience = self.loop.call_later(PATIENCE_SECONDS, self._look, self.headers, _untaken(self.transport))
 
-    def _look(self, headers: Any) -> None:
-        """Hang up on who still sends what it sent at the last look, or sent nothing yet; who was answered may idle."""
+    def _look(self, headers: Any, untaken: int) -> None:
+        """Hang up on who still sends what it sent at the last look, or sent nothing yet; who was answered may idle.
+
+        Who has taken nothing since of what it is told is cut off: all that ends a connection in order waits for that.
+        """
+        if untaken and _untaken(self.transport) == untaken:
+            self.transport.abort()
+            return
         answering = self.cycle is not None and not self.cycle.response_complete
         idle = self.arriving is None and (answering or self.timeout_keep_alive_task is not None)
-        if self.headers is not headers or idle or self.flow.read_paused:
-            self._wait()
-        elif self.arriving is None:
-            self.transport.close()
-        else:
-            self.refuse(RequestTimeout())
+        if not (self.deaf or self.headers is not headers or idle or self.flow.read_paused):
+            if self.arriving is None:
+                self.transport.close()
+            else:
+                self.refuse(RequestTimeout())
+        self._wait()
 
-    def stop_waiting(self) -> None:
-        """Let the connection be, whatever comes."""
+    def _stop_waiting(self) -> None:
         if self.patience is not None:
             self.patience.cancel()
             self.patience = None
@@ -73,11 +85,16 @@ class Hearing(HttpToolsProtocol):
     def hang_up(self) -> None:
         """Send no more, and let what still comes go by: a client that is cut off while it sends loses its answer."""
         self.transport.write_eof()
-        self.patience = self.loop.call_later(LINGERING_SECONDS, self.transport.close)
+        self._stop_waiting()
+        self.patience = self.loop.call_later(LINGERING_SECONDS, self._close)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
-        self.stop_waiting()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -154,3 +171,17 @@ class Hearing(HttpToolsProtocol):
             return False
         self.arriving = None
         return True
+
+
+def _untaken(transport: asyncio.Transport) -> int:
+    """Return how many bytes the other end has yet to take, when the system does not hold them all.
+
+    Those that it holds count, where it tells: it asks for more when a third of them is gone, which may be a megabyte,
+    and until then somebody slow would look like somebody who takes nothing.
+    """
+    held = transport.get_write_buffer_size()
+    if held:
+        with suppress(OSError):
+            told = fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+            held += int.from_bytes(told, sys.byteorder)
+    return held
