@@ -270,6 +270,12 @@ class ExpressProtocol(Hearing):
         if self._seat is not None:
             self._seat.go_on()
 
+    def shutdown(self) -> None:
+        """The server stops; a seat that waits for its connection alone would not hear of the end."""
+        super().shutdown()
+        if self._seat is not None:
+            self._seat.go_on()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
         super().connection_lost(exc)

@@ -15,7 +15,7 @@ from api.commands.serve import _server
 from api.seats import Seat
 from application import commands as c
 from tests.api.watching import PATIENCE_SECONDS, Theatre, Told, parsed, theatre
-from tests.api.wire import Wire
+from tests.api.wire import Wire, answered, connected
 from tests.rehearsal import LISTING, STREAM
 
 
@@ -240,3 +240,18 @@ async def test_who_takes_nothing_does_not_hold_the_end_up(house: House, wire: Wi
     await house.theatre.hub.close()
     assert wire.end == "aborted"
     seat.leave()
+
+
+async def test_who_took_nothing_of_the_last_frame_does_not_hold_the_end_up(house: House, wire: Wire) -> None:
+    """It waits for its connection and not for the show, so the server that stops looks after it."""
+    protocol = connected(house.theatre.app, wire)
+    protocol.data_received(f"GET /v1/streams/{STREAM}/live HTTP/1.1\r\nHost: shop\r\n\r\n".encode())
+    await answered(protocol)
+    protocol.pause_writing()
+    quick = await house.watch()
+    await house.theatre.shop.order("order-1", 1)
+    await quick.upto(await house.head())
+    await house.theatre.hub.close()
+    protocol.shutdown()
+    assert (len(wire.written), wire.end) == (1, "aborted")
+    protocol.connection_lost(None)
