@@ -101,7 +101,6 @@ class Hearing(HttpToolsProtocol):
         """Hear a piece, as far as anybody listens."""
         if self.deaf:
             return
-        self._unset_keepalive_if_required()
         rest = memoryview(data)
         try:
             while (taken := self._taken(rest)) is not None:
@@ -142,7 +141,8 @@ class Hearing(HttpToolsProtocol):
         self.parser.feed_data(b"".join([*head, b"\r\n"]))
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request begins, and no sooner does its connection cease to idle: more of the last one may have come."""
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         self.arriving, self.in_head, self._later_pieces = self.headers, True, -self._piece
 

@@ -108,3 +108,35 @@ async def test_a_viewer_who_takes_nothing_loses_its_seat(shop: Shopfront, wire: 
     assert wire.end == "aborted"
     protocol.connection_lost(None)
     await answered(protocol)
+
+
+EARLY = b"POST /v1/orders? HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\n{}"
+"""Answered before its body is there, for it has no token."""
+
+
+@pytest.mark.parametrize(("request_", "more", "status"), [(EARLY, b"{}", 401), (ASKING, b"\r\n", 200)])
+async def test_what_is_no_further_request_does_not_shorten_idling(
+    shop: Shopfront, wire: Wire, request_: bytes, more: bytes, status: int
+) -> None:
+    """The rest of a body that nobody waited for, and empty lines, let a connection idle from its answer on."""
+    protocol = connected(create_app(shop.services), wire)
+    protocol.data_received(request_)
+    await answered(protocol)
+    keeping = protocol.timeout_keep_alive_task
+    assert keeping is not None
+    protocol.data_received(more)
+    time_passes(protocol)
+    assert (wire.statuses, wire.end) == ([status], "")
+    assert protocol.timeout_keep_alive_task is keeping
+    assert not keeping.cancelled()
+
+
+async def test_a_request_behind_the_rest_of_a_body_does_not_idle(shop: Shopfront, wire: Wire) -> None:
+    """Nobody hangs up on it although it takes long."""
+    protocol = connected(create_app(shop.services), wire)
+    protocol.data_received(EARLY)
+    await answered(protocol)
+    protocol.data_received(b"{}" + ASKING)
+    assert protocol.timeout_keep_alive_task is None
+    await answered(protocol)
+    assert wire.statuses == [401, 200]
