@@ -140,3 +140,15 @@ async def test_a_request_behind_the_rest_of_a_body_does_not_idle(shop: Shopfront
     assert protocol.timeout_keep_alive_task is None
     await answered(protocol)
     assert wire.statuses == [401, 200]
+
+
+async def test_a_connection_that_breaks_leaves_no_timer(shop: Shopfront, wire: Wire) -> None:
+    """Whatever belonged to it is gone at once, and not when it would have been idle for too long."""
+    protocol = connected(create_app(shop.services), wire)
+    protocol.data_received(ASKING)
+    await answered(protocol)
+    keeping = protocol.timeout_keep_alive_task
+    assert keeping is not None
+    protocol.connection_lost(ConnectionResetError())
+    assert keeping.cancelled()
+    assert protocol.patience is None
