@@ -221,7 +221,7 @@ class ExpressProtocol(Hearing):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self._exchange))  # type: ignore[arg-type]  # it is run by the cycle
         else:
-            self._start_asgi_task(self.cycle, self._exchange)  # type: ignore[arg-type]
+            self._start_asgi_task(self.cycle, self._exchange)
 
     async def _exchange(self, exchange: Exchange) -> None:
         """See a request through; a task that is cancelled leaves no half answer and no open connection."""
@@ -253,6 +253,7 @@ class ExpressProtocol(Hearing):
         self.pipeline.clear()
         self.flow.resume_reading()
         self.scope, self.headers = {}, []  # type: ignore[typeddict-item]  # a viewer stays for long, and is many
+        self.answering = None
         if self.transport.is_closing():
             self._seat.leave()
         else:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.problems import BadRequest, HeadTooLarge, MethodNotAllowed, RequestTimeout
 from domain.refusal import Refusal
@@ -40,6 +40,8 @@ class Hearing(HttpToolsProtocol):
         self.deaf = False
         """Whatever else comes is not heard."""
         self.patience: asyncio.TimerHandle | None = None
+        self.answering: RequestResponseCycle | None = None
+        """The request that went to the application last; ``cycle`` is the one that was heard last."""
         self.arriving: Any = None
         """The headers of the request that has come in part."""
         self.in_head = False
@@ -96,7 +98,14 @@ class Hearing(HttpToolsProtocol):
         """The connection has ended, and with it whatever was to happen to it, also when it broke."""
         self._stop_waiting()
         self._unset_keepalive_if_required()
+        if self.answering is not None:
+            self.answering.disconnected = True
+            self.answering.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Hear a piece, as far as anybody listens."""

@@ -152,3 +152,20 @@ async def test_a_connection_that_breaks_leaves_no_timer(shop: Shopfront, wire: W
     protocol.connection_lost(ConnectionResetError())
     assert keeping.cancelled()
     assert protocol.patience is None
+
+
+@pytest.mark.parametrize("behind", [ASKING, GARBAGE], ids=["request", "garbage"])
+async def test_whoever_is_answered_learns_that_its_connection_has_gone(
+    shop: Shopfront, wire: Wire, behind: bytes
+) -> None:
+    """It need not be what was heard last: a feed ends that has something waiting behind it."""
+    stream_id, _ = await shop.open()
+    protocol = connected(create_app(shop.services), wire)
+    protocol.data_received(b"GET /v1/streams/%s/live? HTTP/1.1\r\nHost: shop\r\n\r\n" % stream_id.encode() + behind)
+    while not any(b"event: snapshot" in each for each in wire.written):
+        await asyncio.sleep(0)
+    wire.close()
+    protocol.connection_lost(ConnectionResetError())
+    async with asyncio.timeout(5):
+        await answered(protocol)
+    assert b"event: snapshot" in wire.written[-1]

@@ -4,7 +4,6 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -89,5 +88,4 @@ def connected(app: Litestar, wire: Wire) -> ExpressProtocol:
 async def answered(protocol: ExpressProtocol) -> None:
     """Wait until all that was asked is answered."""
     while protocol.tasks:
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*protocol.tasks)
+        await asyncio.gather(*protocol.tasks)
