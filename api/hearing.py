@@ -140,13 +140,16 @@ class Hearing(HttpToolsProtocol):
     def _decline(self) -> None:
         """Go on as if no other protocol had been offered (RFC 9110, 7.8).
 
-        The parser takes what follows such a head for the other protocol, so it hears the head again without the offer.
+        The parser takes what follows such a head for the other protocol, and is done if the connection was to end with
+        it, so another one hears the head again without the offer.
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
             raise MethodNotAllowed
         head = [b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())]
         head += [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
         self._piece = 0  # these bytes have been counted when they came
         self.parser.feed_data(b"".join([*head, b"\r\n"]))
 

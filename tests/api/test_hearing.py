@@ -36,6 +36,19 @@ async def test_an_offer_is_declined_in_whatever_pieces_it_comes(door: Door, cut:
     assert door.taken == ["/v1/orders", "/v1/orders", "/health/live"]
 
 
+@pytest.mark.parametrize("path", ["/v1/orders", "/v1/orders?"])
+@pytest.mark.parametrize(("version", "more"), [("1.0", ()), ("1.1", ("Connection: close",))])
+async def test_an_offer_is_declined_on_a_connection_that_ends(
+    door: Door, version: str, more: tuple[str, ...], path: str
+) -> None:
+    """Who says that this is the last request, or is of an older HTTP, is answered all the same, and only once."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    ordering = door.raw(body, *H2C, *more, f"Content-Length: {len(body)}", version=version, path=path)
+    told = await heard(door, ordering + ordering)
+    assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201"]
+
+
 async def test_offers_come_one_behind_the_other(door: Door) -> None:
     """Pipelined, chunked or without a body: each is answered, in order."""
     stream_id, listing_id = await door.shop.open()
