@@ -2,8 +2,9 @@
 
 A head is of moderate size, as is all that is no body, a request arrives in moderate time, an offer of another protocol
 is declined as HTTP allows, and what is no request gets an answer in our words, after the answers to what came before
-it. An answer of which nobody takes anything is not kept. All of it costs a request that is in order a few assignments;
-the one timer of a connection is set again every ``PATIENCE_SECONDS``, whatever happens on it.
+it. An answer of which nobody takes anything is not kept. All of it costs a request that is in order a few assignments
+and a look at the names of its headers; the one timer of a connection is set again every ``PATIENCE_SECONDS``, whatever
+happens on it.
 """
 
 import asyncio
@@ -173,6 +174,9 @@ class Hearing(HttpToolsProtocol):
         """Judge a head that is complete; tell whether it is a request, and not one to be heard again."""
         if (self._later_pieces >= 0 or self._piece > LARGEST_HEAD) and self._head_size() > LARGEST_HEAD:
             raise HeadTooLarge(LARGEST_HEAD)
+        hosts = [name for name, _ in self.headers].count(b"host")
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            raise BadRequest("it must name one Host")
         return not self.parser.should_upgrade()
 
     def _head_size(self) -> int:

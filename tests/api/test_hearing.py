@@ -94,6 +94,21 @@ async def test_a_head_behind_a_large_body_is_not_taken_for_large(door: Door) -> 
     assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201", b"201", b"201", b"200"]
 
 
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [("1.1", [], 400), ("1.1", ["Host: shop", "host: other"], 400), ("1.0", ["Host: shop"] * 2, 400), ("1.0", [], 200)],
+)
+@pytest.mark.parametrize("more", [(), H2C], ids=["plain", "offer"])
+@pytest.mark.parametrize("target", ["/health/live", "/health/live?"])
+async def test_a_request_names_its_host_once(
+    door: Door, version: str, hosts: list[str], status: int, more: tuple[str, ...], target: str
+) -> None:
+    """Who names none or two cannot have meant us (RFC 9112, 3.2); before HTTP/1.1 there was none to name."""
+    told = await heard(door, "\r\n".join([f"GET {target} HTTP/{version}", *hosts, *more, "", ""]).encode())
+    assert told.startswith(b"HTTP/1.1 %d " % status)
+    assert told.endswith(ALIVE) == (status == 200)
+
+
 @pytest.mark.parametrize("path", ["/v1/orders", "/v1/orders?"])
 async def test_blanks_behind_a_value_are_no_part_of_it(door: Door, path: str) -> None:
     """A length is a length, on the lane and beside it, and a key is the same key (RFC 9110, 5.5)."""
