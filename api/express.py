@@ -179,12 +179,12 @@ class ExpressProtocol(Hearing):
         """Take a request onto the lane, or leave it to uvicorn."""
         if not self.begin():
             return
-        if self._alone():
-            exchange = self._express.taken(self, self.parser.get_method(), self.url)
-            if exchange is not None:
-                self.cycle = exchange
-                return
-        super().on_headers_complete()
+        exchange = self._express.taken(self, self.parser.get_method(), self.url) if self._alone() else None
+        if exchange is None:
+            super().on_headers_complete()
+        else:
+            self.cycle = exchange
+        self.in_head = False
 
     def _alone(self) -> bool:
         """Tell whether a request asks for nothing special and the one before it is answered."""
@@ -205,7 +205,6 @@ class ExpressProtocol(Hearing):
     def refuse(self, refused: Refusal) -> None:
         """Answer what is not heard to its end when all before it is answered, and hang up."""
         self.deaf = True
-        self.stop_waiting()
         waits = self.cycle is not None and not self.cycle.response_complete
         if self.arriving is not None and not self.in_head:
             broken = self.cycle
@@ -222,7 +221,7 @@ class ExpressProtocol(Hearing):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self._exchange))  # type: ignore[arg-type]  # it is run by the cycle
         else:
-            self._start_asgi_task(self.cycle, self._exchange)  # type: ignore[arg-type]
+            self._start_asgi_task(self.cycle, self._exchange)
 
     async def _exchange(self, exchange: Exchange) -> None:
         """See a request through; a task that is cancelled leaves no half answer and no open connection."""
@@ -251,10 +250,10 @@ class ExpressProtocol(Hearing):
         """Be a viewer's connection from now on; what else is asked on it is not heard, and only its end is."""
         self._seat = Seat(viewer, self.transport, self.flow)
         self.deaf = True
-        self.stop_waiting()
         self.pipeline.clear()
         self.flow.resume_reading()
         self.scope, self.headers = {}, []  # type: ignore[typeddict-item]  # a viewer stays for long, and is many
+        self.answering = None
         if self.transport.is_closing():
             self._seat.leave()
         else:
@@ -269,6 +268,12 @@ class ExpressProtocol(Hearing):
     def resume_writing(self) -> None:
         """The connection takes more again."""
         super().resume_writing()
+        if self._seat is not None:
+            self._seat.go_on()
+
+    def shutdown(self) -> None:
+        """The server stops; a seat that waits for its connection alone would not hear of the end."""
+        super().shutdown()
         if self._seat is not None:
             self._seat.go_on()
 

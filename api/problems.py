@@ -185,6 +185,8 @@ def headers_of(refused: Refusal) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", MEDIA_TYPE.encode())]
     if status_of(refused.name) == STATUSES["unauthenticated"]:
         headers.append((b"www-authenticate", b'Bearer realm="livetill"'))
+    if isinstance(refused, MethodNotAllowed):
+        headers.append((b"allow", b""))  # where there is a path, that knows better
     retry_after = getattr(refused, "retry_after", None)
     if retry_after is not None:
         headers.append((b"retry-after", str(retry_after).encode()))

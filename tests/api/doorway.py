@@ -15,6 +15,9 @@ from api.commands.serve import _server
 from api.express import EXPRESS, Asking, Express
 from tests.api.shopfront import Shopfront
 
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: shop\r\n"
+ALIVE = b'{"status":"alive"}'
+
 
 @define
 class Door:
@@ -76,3 +79,29 @@ async def door(shop: Shopfront, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 def order(stream_id: str, listing_id: str, **more: Any) -> bytes:
     """Write an order for one unit."""
     return json.dumps({"stream_id": stream_id, "lines": [{"listing_id": listing_id, "quantity": 1}], **more}).encode()
+
+
+async def heard(door: Door, *pieces: bytes) -> bytes:
+    """Send pieces, each when the one before was taken, and return all that is answered until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+
+    async def send() -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    told = await reader.read()
+    await asyncio.gather(sending, return_exceptions=True)
+    writer.close()
+    return told
+
+
+def last_problem(told: bytes, status: int) -> str:
+    """Check that what was answered last is a problem and whole; return its name."""
+    head, _, body = told[told.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), told
+    for said in (b"content-type: application/problem+json", b"x-request-id: ", b"connection: close"):
+        assert said in head
+    name: str = json.loads(body)["type"].rpartition(":")[2]
+    return name

@@ -1,44 +1,15 @@
 """Hearing requests: whoever connects is heard for a while, up to a size, and gets an answer in our words."""
 
 import asyncio
-import json
 import re
 
 import pytest
 
 from api import hearing
 from api.hearing import LARGEST_HEAD
-from tests.api.doorway import Door, order
+from tests.api.doorway import ALIVE, LIVE, Door, heard, last_problem, order
 
 H2C = ("Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", "Connection: Upgrade, HTTP2-Settings")
-LIVE = b"GET /health/live HTTP/1.1\r\nHost: shop\r\n"
-ALIVE = b'{"status":"alive"}'
-
-
-async def heard(door: Door, *pieces: bytes) -> bytes:
-    """Send pieces, each when the one before was taken, and return all that is answered until the connection ends."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-
-    async def send() -> None:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-
-    sending = asyncio.create_task(send())
-    told = await reader.read()
-    await asyncio.gather(sending, return_exceptions=True)
-    writer.close()
-    return told
-
-
-def last_problem(told: bytes, status: int) -> str:
-    """Check that what was answered last is a problem and whole; return its name."""
-    head, _, body = told[told.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 %d " % status), told
-    for said in (b"content-type: application/problem+json", b"x-request-id: ", b"connection: close"):
-        assert said in head
-    name: str = json.loads(body)["type"].rpartition(":")[2]
-    return name
 
 
 async def test_an_offer_of_another_protocol_is_declined(door: Door) -> None:
@@ -65,6 +36,19 @@ async def test_an_offer_is_declined_in_whatever_pieces_it_comes(door: Door, cut:
     assert door.taken == ["/v1/orders", "/v1/orders", "/health/live"]
 
 
+@pytest.mark.parametrize("path", ["/v1/orders", "/v1/orders?"])
+@pytest.mark.parametrize(("version", "more"), [("1.0", ()), ("1.1", ("Connection: close",))])
+async def test_an_offer_is_declined_on_a_connection_that_ends(
+    door: Door, version: str, more: tuple[str, ...], path: str
+) -> None:
+    """Who says that this is the last request, or is of an older HTTP, is answered all the same, and only once."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    ordering = door.raw(body, *H2C, *more, f"Content-Length: {len(body)}", version=version, path=path)
+    told = await heard(door, ordering + ordering)
+    assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201"]
+
+
 async def test_offers_come_one_behind_the_other(door: Door) -> None:
     """Pipelined, chunked or without a body: each is answered, in order."""
     stream_id, listing_id = await door.shop.open()
@@ -76,9 +60,10 @@ async def test_offers_come_one_behind_the_other(door: Door) -> None:
 
 
 async def test_nobody_is_connected_through(door: Door) -> None:
-    """CONNECT offers another protocol by itself."""
+    """CONNECT offers another protocol by itself; there is no method that would take somebody elsewhere."""
     told = await heard(door, b"CONNECT shop:80 HTTP/1.1\r\nHost: shop\r\n\r\n")
-    assert told.startswith(b"HTTP/1.1 40")
+    assert last_problem(told, 405) == "method_not_allowed"
+    assert b"\r\nallow: \r\n" in told
 
 
 @pytest.mark.parametrize("name", [b"x", b"X-Long"])
@@ -108,6 +93,68 @@ async def test_a_head_behind_a_large_body_is_not_taken_for_large(door: Door) -> 
     requests = b"".join(door.raw(large, key=f"k{number}") for number in range(3))
     told = await door.talk(requests + LIVE, b"\r\n", answers=4)
     assert re.findall(rb"HTTP/1.1 (\d+)", told) == [b"201", b"201", b"201", b"200"]
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [("1.1", [], 400), ("1.1", ["Host: shop", "host: other"], 400), ("1.0", ["Host: shop"] * 2, 400), ("1.0", [], 200)],
+)
+@pytest.mark.parametrize("more", [(), H2C], ids=["plain", "offer"])
+@pytest.mark.parametrize("target", ["/health/live", "/health/live?"])
+async def test_a_request_names_its_host_once(
+    door: Door, version: str, hosts: list[str], status: int, more: tuple[str, ...], target: str
+) -> None:
+    """Who names none or two cannot have meant us (RFC 9112, 3.2); before HTTP/1.1 there was none to name."""
+    told = await heard(door, "\r\n".join([f"GET {target} HTTP/{version}", *hosts, *more, "", ""]).encode())
+    assert told.startswith(b"HTTP/1.1 %d " % status)
+    assert told.endswith(ALIVE) == (status == 200)
+
+
+@pytest.mark.parametrize("path", ["/v1/orders", "/v1/orders?"])
+async def test_blanks_behind_a_value_are_no_part_of_it(door: Door, path: str) -> None:
+    """A length is a length, on the lane and beside it, and a key is the same key (RFC 9110, 5.5)."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    told = await door.talk(door.raw(body, f"Content-Length: {len(body)} \t ", key="k \t", path=path))
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+    told = await door.talk(door.raw(body, key="k"))
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert b"idempotent-replayed: true" in told
+    assert len(door.taken) == (2 if path == "/v1/orders" else 1)
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+async def test_what_comes_behind_a_body_is_no_header(door: Door) -> None:
+    """A trailer names no other key and nobody else (RFC 9110, 6.5.1): the order is placed as its head says."""
+    stream_id, listing_id = await door.shop.open()
+    body = order(stream_id, listing_id)
+    trailers = b"Authorization: Bearer other\r\nIdempotency-Key: other\r\nExpect: 100-continue\r\n"
+    told = await door.talk(door.raw(b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailers), CHUNKED))
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
+
+
+@pytest.mark.parametrize("more", [b"0\r\nx: ", b"1;", b"0\r\n" + b"x: y\r\n" * 9000 + b"x: "])
+async def test_what_is_no_body_is_of_moderate_size(door: Door, more: bytes) -> None:
+    """Trailers and what is said of a chunk are bounded like a head, however large the body before them is."""
+    stream_id, listing_id = await door.shop.open()
+    body, before = b" " * 200_000 + order(stream_id, listing_id), await door.shop.head()
+    chunk = b"%x\r\n%s\r\n" % (len(body), body)
+    told = await heard(door, door.raw(chunk + chunk, CHUNKED), more, *[b"x" * 60_000] * 20)
+    assert last_problem(told, 431) == "head_too_large"
+    assert await door.shop.head() == before
+
+
+async def test_a_large_body_may_have_trailers(door: Door) -> None:
+    """In chunks of any size, with a trailer of some kilobytes behind them."""
+    stream_id, listing_id = await door.shop.open()
+    large = b" " * 200_000 + order(stream_id, listing_id)
+    chunks = [
+        b"%x;x=y\r\n%s\r\n" % (len(part), part) for part in (large[n : n + 999] for n in range(0, len(large), 999))
+    ]
+    told = await door.talk(door.raw(b"".join([*chunks, b"0\r\nx: "]), CHUNKED), b"y" * 20_000 + b"\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 201 Created\r\n")
 
 
 @pytest.mark.parametrize(
@@ -168,13 +215,8 @@ async def test_half_an_order_is_not_waited_for_and_not_placed(hasty: Door) -> No
 
 async def test_who_says_nothing_is_told_nothing(hasty: Door) -> None:
     """A connection without a request ends, also one that sends nothing but empty lines."""
-    assert await heard(hasty) == b""
-    reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
-    writer.write(LIVE + b"\r\n")
-    await reader.readuntil(ALIVE)
-    writer.write(b"\r\n")
-    assert await reader.read() == b""
-    writer.close()
+    for nothing in (b"", b"\r\n"):
+        assert await heard(hasty, nothing) == b""
 
 
 async def test_idle_and_watching_connections_stay(hasty: Door) -> None:

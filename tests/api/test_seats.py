@@ -15,6 +15,7 @@ from api.commands.serve import _server
 from api.seats import Seat
 from application import commands as c
 from tests.api.watching import PATIENCE_SECONDS, Theatre, Told, parsed, theatre
+from tests.api.wire import Wire, answered, connected
 from tests.rehearsal import LISTING, STREAM
 
 
@@ -184,41 +185,21 @@ async def test_the_server_sends_its_viewers_away_when_it_stops(house: House) -> 
     await house.viewers(0)
 
 
-class Wire(asyncio.Transport):
-    """A connection that notes what is written to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.end = ""
-
-    def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
-        """Note it."""
-        self.written.append(bytes(data))
-
-    def close(self) -> None:
-        """Note the end."""
-        self.end = "closed"
-
-    def abort(self) -> None:
-        """Note the end."""
-        self.end = "aborted"
-
-
-async def full(house: House) -> tuple[Seat, Wire, FlowControl]:
+async def full(house: House, wire: Wire) -> tuple[Seat, FlowControl]:
     """Seat somebody whose connection takes nothing any more."""
-    wire = Wire()
     flow = FlowControl(wire)
     seat = Seat(await house.theatre.hub.join(STREAM), wire, flow)
     seat.begin(b"head")
     flow.pause_writing()
-    return seat, wire, flow
+    return seat, flow
 
 
-async def test_a_slow_viewer_misses_figures_but_no_news(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_viewer_misses_figures_but_no_news(
+    house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While a connection takes nothing nothing is written; then come all news, and how it stands."""
     monkeypatch.setattr(live_log, "FRAMES", 3)
-    seat, wire, flow = await full(house)
+    seat, flow = await full(house, wire)
     quick = await house.watch()
     for number in range(8):
         await house.theatre.shop.order(f"order-{number}", 10, buyer=f"buyer-{number}")
@@ -234,11 +215,13 @@ async def test_a_slow_viewer_misses_figures_but_no_news(house: House, monkeypatc
     seat.leave()
 
 
-async def test_who_misses_more_news_than_is_kept_is_sent_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_misses_more_news_than_is_kept_is_sent_away(
+    house: House, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It comes back and starts again, rather than believing that it knows everything."""
     monkeypatch.setattr(live_log, "FRAMES", 1)
     monkeypatch.setattr(live_log, "NEWS", 1)
-    seat, wire, flow = await full(house)
+    seat, flow = await full(house, wire)
     quick = await house.watch()
     for number in range(3):
         await house.theatre.shop.order(f"order-{number}", 10, buyer=f"buyer-{number}")
@@ -251,9 +234,24 @@ async def test_who_misses_more_news_than_is_kept_is_sent_away(house: House, monk
     seat.leave()
 
 
-async def test_who_takes_nothing_does_not_hold_the_end_up(house: House) -> None:
+async def test_who_takes_nothing_does_not_hold_the_end_up(house: House, wire: Wire) -> None:
     """A server that stops cuts a connection that would not take a farewell."""
-    seat, wire, _ = await full(house)
+    seat, _ = await full(house, wire)
     await house.theatre.hub.close()
     assert wire.end == "aborted"
     seat.leave()
+
+
+async def test_who_took_nothing_of_the_last_frame_does_not_hold_the_end_up(house: House, wire: Wire) -> None:
+    """It waits for its connection and not for the show, so the server that stops looks after it."""
+    protocol = connected(house.theatre.app, wire)
+    protocol.data_received(f"GET /v1/streams/{STREAM}/live HTTP/1.1\r\nHost: shop\r\n\r\n".encode())
+    await answered(protocol)
+    protocol.pause_writing()
+    quick = await house.watch()
+    await house.theatre.shop.order("order-1", 1)
+    await quick.upto(await house.head())
+    await house.theatre.hub.close()
+    protocol.shutdown()
+    assert (len(wire.written), wire.end) == (1, "aborted")
+    protocol.connection_lost(None)
