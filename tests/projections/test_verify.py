@@ -146,6 +146,31 @@ async def test_a_read_model_behind_the_journal_is_compared_where_it_stands() -> 
     assert {each.live.position for each in found.compared} == {77}
 
 
+@define
+class Growing(Written):
+    """A journal that grows after its head was read."""
+
+    known: int = 1
+
+    async def head(self) -> int:
+        """The position at which it ended when it was asked."""
+        return self.known
+
+
+async def test_a_read_model_within_a_command_is_no_breach() -> None:
+    """A follower's full batch may end between two records of one command, beyond where the journal ended at first."""
+    records = await (await short_show()).records()
+    within = first(records, o.OrderPlaced)
+    store = MemoryStore()
+    await Follower(Written(records[:within]), WIRE, store).catch_up()
+    found = await verify(Growing(records, known=within - 1), WIRE, store)
+    assert found.holds
+    assert found.position == within + 1
+    cut_off = await verify(Growing(records[:within], known=within - 1), WIRE, store)
+    assert cut_off.breach is not None
+    assert (cut_off.breach.rule, cut_off.breach.position) == ("command", within)
+
+
 async def test_a_changed_row_of_a_read_model_is_found() -> None:
     """One unit more in a table is seen, and the read model is named."""
     shop = await short_show()
