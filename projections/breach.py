@@ -25,7 +25,7 @@ RULES = {
     "time": "no record is recorded before the one in front of it",
     "version": "the versions of each history are 1, 2, 3 … without a gap",
     "readable": "every record can be read, and is of its history's aggregate",
-    "fold": "every history folds through its decider",
+    "fold": "every history begins once, and folds through its decider",
     "command": "a command's records stand together under one envelope, and its id is used once",
     "causation": "what is reacted to lies before the reaction",
     "arrival": "orders for one listing stand in the order in which they reached their till",

@@ -14,13 +14,14 @@ from domain.aggregates import DECIDERS
 from domain.commission import facts as c
 from domain.commission.rules import Commission, due
 from domain.decider import Decider
-from domain.ids import kind_of
+from domain.ids import PRESENCE, kind_of
 from domain.listing import LISTING
 from domain.listing import events as li
 from domain.listing.state import Listing
 from domain.order import events as o
 from domain.order.state import Order
 from domain.record import Metadata, Record, UnreadableError
+from domain.stream.events import StreamScheduled
 from domain.values import frozen
 from projections.attic import Attic, units_due
 from projections.breach import BreachError
@@ -33,6 +34,10 @@ from projections.store import Wire
 PASSING: Final = ("order", "commission")
 """Aggregates that are many, short and soon done."""
 LISTINGS: Final = "listing"
+BEGINNINGS: Final = frozenset({
+    StreamScheduled, li.ListingCreated, o.OrderPlaced, o.OrderRefused, c.CommissionAccrued, c.CommissionExcluded,
+})  # fmt: skip
+"""What a history begins with and has nowhere else. Only a host may be on air again and again."""
 KEPT_STATES: Final = 20_000
 _Entry = tuple[int, Any]
 """Version and state."""
@@ -160,10 +165,18 @@ class ShopRules:
             self._conserved(record, state)
             if self._proofs is not None and record.version % self._proofs.every == 0:
                 self._proofs.take(record, state)
+        begins = record.version == 1
+        if (type(event) in BEGINNINGS) is not begins and route.kind != PRESENCE:
+            raise _unfolded(record, f"no history {'begins with' if begins else 'goes on with'} {record.topic}")
         check = self._checks.get(type(event))
         if check is not None:
-            check(record, metadata, event, state)
-        if record.version == 1:
+            try:
+                check(record, metadata, event, state)
+            except BreachError:
+                raise
+            except Exception as error:
+                raise _unfolded(record, f"{type(error).__name__}: {error}") from error
+        if begins:
             self.counts[route.kind] += 1
         if (self._left or self._short or self._shares) and self._envelopes.between_commands:
             self._end(record)
@@ -213,8 +226,7 @@ class ShopRules:
         except UnreadableError as error:
             raise BreachError(record.position, "readable", str(error)) from error
         except Exception as error:
-            found = f"{history_id} at version {version}: {type(error).__name__}: {error}"
-            raise BreachError(record.position, "fold", found) from error
+            raise _unfolded(record, f"{type(error).__name__}: {error}") from error
         known[history_id] = (version, state)
         return event, state
 
@@ -325,3 +337,7 @@ class ShopRules:
         if state.amount_minor != part or not 0 <= state.remaining_base_minor <= state.base_minor:
             found = f"{state.amount_minor} stand, {part} are due on {state.remaining_base_minor}"
             raise BreachError(record.position, "commission", f"{record.history_id}: {found}")
+
+
+def _unfolded(record: Record, found: str) -> BreachError:
+    return BreachError(record.position, "fold", f"{record.history_id} at version {record.version}: {found}")

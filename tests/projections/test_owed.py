@@ -18,7 +18,7 @@ from projections.breach import Breach
 from projections.verify import Certificate, verify
 from tests.builders import AIR_TIME, accrued
 from tests.projections.books import WIRE
-from tests.projections.test_verify import Written
+from tests.projections.forging import Written
 from tests.rehearsal import HOST, LISTING, STREAM, Rehearsal
 
 OWN = "commission-1-1-host-1-percent"

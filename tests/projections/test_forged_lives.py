@@ -1,0 +1,102 @@
+"""Forgeries of an order's whole life: its price, its units, its money, its commission. Each is found where it is."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from application import commands
+from domain.commission import facts as c
+from domain.listing.units import Disposition
+from domain.order import commands as oc
+from domain.order import events as o
+from domain.record import Record
+from domain.stream.commands import AgreeTerms
+from domain.terms import Share, Terms
+from projections.verify import verify
+from tests.projections.evening import Evening
+from tests.projections.forging import WIRE, Forge, Written, add, first, read, rewrite
+from tests.rehearsal import LISTING, STREAM, Rehearsal
+
+OWN = "commission-1-1-host-1-percent"
+"""What the host earns with order 1."""
+
+
+async def long_show() -> list[Record]:
+    """Five orders of two units and what became of them.
+
+    The first is refunded in part, delivered, completed, its commission locked, and refunded once more. The second is
+    cancelled when it is paid, the third comes back in part, the fourth is cancelled and then paid, the fifth is paid.
+    """
+    shop = Rehearsal()
+    doings = Evening(shop, Random(0))
+    async with shop.open():
+        await shop.go_live()
+        await shop.offer(20)
+        raised = AgreeTerms(Terms(1500, 14), shop.till.now() + timedelta(seconds=1))
+        await shop.do(commands.Tell(STREAM, raised))
+        for number in range(1, 6):
+            await shop.order(f"order-{number}", 2, buyer=f"buyer-{number}")
+        for number in (1, 2, 3, 5):
+            await shop.pay(f"order-{number}")
+        await doings._react()
+        await shop.do(commands.CancelOrder("order-2"))
+        await shop.do(commands.CancelOrder("order-4"))
+        await shop.do(commands.CapturePayment("order-4", "pay-order-4", 3998))
+        await shop.do(commands.Tell("order-1", oc.IssueRefund("refund-1", "1", 1000, "goodwill")))
+        for number in (1, 3):
+            await shop.do(commands.ShipOrder(f"order-{number}"))
+            await shop.do(commands.DeliverOrder(f"order-{number}"))
+        await shop.do(commands.Tell("order-3", oc.RequestReturn("return-1", "1", 1, shop.till.now())))
+        await shop.do(commands.ReceiveReturn("order-3", "return-1", Disposition.RESTOCK))
+        await doings._react()
+        shop.clock.advance(15 * 86_400)
+        await shop.do(commands.Tell("order-1", oc.CloseReturnWindow(shop.till.now())))
+        await doings._react()
+        await shop.do(commands.Tell("order-1", oc.IssueRefund("refund-2", "1", 500, "goodwill")))
+        await doings._react()
+    return await shop.records()
+
+
+# A history and its rules
+
+
+def _ordered_once_more(records: list[Record]) -> int:
+    return add(records, len(records), "order-1", read(records[first(records, o.OrderPlaced, "order-1")]))
+
+
+def _reversed_and_never_accrued(records: list[Record]) -> int:
+    reversed_ = read(records[first(records, c.CommissionReversed, OWN)])
+    return add(records, len(records), OWN.replace("1-1", "9-1"), reversed_)
+
+
+def _paid_to_somebody_without_a_share(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionAccrued, OWN), shares=(Share("friend-1", 10_000),))
+
+
+def _sold_out_of_something(records: list[Record]) -> int:
+    asked = (o.AskedLine(LISTING, 99),)
+    refused = o.OrderRefused(STREAM, "buyer-9", asked, "sold_out", {}, 1, records[-1].recorded_at)
+    return add(records, len(records), "order-9", refused)
+
+
+FORGERIES: Mapping[str, Sequence[Forge]] = {
+    "fold": [
+        *(_ordered_once_more, _reversed_and_never_accrued, _paid_to_somebody_without_a_share, _sold_out_of_something),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "forge"),
+    [pytest.param(rule, forge, id=forge.__name__.strip("_")) for rule, many in FORGERIES.items() for forge in many],
+)
+async def test_a_forgery_is_found_where_it_is(rule: str, forge: Forge) -> None:
+    """The story cannot be true from the position on that the certificate names."""
+    records = await long_show()
+    assert (await verify(Written(list(records)), WIRE, reacted=len(records))).holds
+    position = forge(records)
+    found = (await verify(Written(records), WIRE, reacted=len(records))).breach
+    assert found is not None
+    assert (found.rule, found.position) == (rule, position), found.found
