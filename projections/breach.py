@@ -34,6 +34,6 @@ RULES = {
     "sold_out": "who was told that it is sold out had asked for more than there was",
     "captured": "what was captured is what was due, line by line",
     "refunds": "no more went back than had come in, line by line",
-    "commission": "it follows from a payment or refund, shares sum to it, and what stands is due on the remaining base",
+    "commission": "it follows from a payment or refund, by the order's terms and its own rules, and shares sum to it",
 }
 """Every rule that is verified, by its name."""

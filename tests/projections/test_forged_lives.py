@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -71,19 +72,93 @@ def _reversed_and_never_accrued(records: list[Record]) -> int:
     return add(records, len(records), OWN.replace("1-1", "9-1"), reversed_)
 
 
-def _paid_to_somebody_without_a_share(records: list[Record]) -> int:
-    return rewrite(records, first(records, c.CommissionAccrued, OWN), shares=(Share("friend-1", 10_000),))
-
-
 def _sold_out_of_something(records: list[Record]) -> int:
     asked = (o.AskedLine(LISTING, 99),)
     refused = o.OrderRefused(STREAM, "buyer-9", asked, "sold_out", {}, 1, records[-1].recorded_at)
     return add(records, len(records), "order-9", refused)
 
 
+# A commission and its terms
+
+
+def _earned_by_somebody_without_a_share(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionAccrued, OWN), shares=(Share("friend-1", 10_000),))
+
+
+def _earned_by_a_friend_in_the_hosts_name(records: list[Record]) -> int:
+    friends = (Share("friend-1", 10_000),)
+    return rewrite(records, first(records, c.CommissionAccrued, OWN), payee_id="friend-1", shares=friends)
+
+
+def _earned_at_another_rate(records: list[Record]) -> int:
+    accrued = first(records, c.CommissionAccrued, OWN)
+    return rewrite(records, accrued, rate_bps=5000, commission_minor=1999, amount_minor=1999)
+
+
+def _earned_at_the_rate_of_tomorrow(records: list[Record]) -> int:
+    accrued = first(records, c.CommissionAccrued, OWN)
+    return rewrite(records, accrued, terms_version=2, rate_bps=1500, commission_minor=600, amount_minor=600)
+
+
+def _earned_by_terms_that_nobody_agreed(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionAccrued, OWN), terms_version=0, rate_bps=1500)
+
+
+def _earned_in_another_currency(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionAccrued, OWN), currency="KWD")
+
+
+def _locked_before_it_was_delivered(records: list[Record]) -> int:
+    return add(records, first(records, c.CommissionAccrued, OWN) + 1, OWN, _locked(records))
+
+
+def _locked_before_its_time(records: list[Record]) -> int:
+    return add(records, first(records, c.CommissionQualified, OWN) + 1, OWN, _locked(records))
+
+
+def _locked_twice(records: list[Record]) -> int:
+    return add(records, first(records, c.CommissionLocked, OWN) + 1, OWN, _locked(records))
+
+
+def _delivered_once_more_to_be_locked_again(records: list[Record]) -> int:
+    qualified = read(records[first(records, c.CommissionQualified, OWN)])
+    return add(records, len(records), OWN, qualified)
+
+
+def _locked(records: list[Record]) -> Any:
+    return read(records[first(records, c.CommissionLocked, OWN)])
+
+
+def _locked_for_a_friend(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionLocked, OWN), payee_id="friend-1")
+
+
+def _locked_in_another_currency(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionLocked, OWN), currency="KWD")
+
+
+def _taken_back_from_a_rival(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionReversed, OWN), payee_id="rival-1")
+
+
+def _taken_back_from_what_is_pending_no_more(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionReversed, OWN, fund=c.Fund.PAYABLE), fund=c.Fund.PENDING)
+
+
+def _taken_back_below_nothing(records: list[Record]) -> int:
+    return rewrite(records, first(records, c.CommissionReversed, OWN), remaining_base_minor=-1)
+
+
 FORGERIES: Mapping[str, Sequence[Forge]] = {
     "fold": [
-        *(_ordered_once_more, _reversed_and_never_accrued, _paid_to_somebody_without_a_share, _sold_out_of_something),
+        *(_ordered_once_more, _reversed_and_never_accrued, _sold_out_of_something),
+    ],
+    "commission": [
+        *(_earned_by_somebody_without_a_share, _earned_by_a_friend_in_the_hosts_name, _earned_at_another_rate),
+        *(_earned_at_the_rate_of_tomorrow, _earned_by_terms_that_nobody_agreed, _earned_in_another_currency),
+        *(_locked_before_it_was_delivered, _locked_before_its_time, _locked_twice),
+        *(_delivered_once_more_to_be_locked_again, _locked_for_a_friend, _locked_in_another_currency),
+        *(_taken_back_from_a_rival, _taken_back_from_what_is_pending_no_more, _taken_back_below_nothing),
     ],
 }
 
