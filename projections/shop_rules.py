@@ -27,6 +27,7 @@ from projections.breach import BreachError
 from projections.commission_rules import CommissionRules
 from projections.envelopes import EnvelopeRules
 from projections.line_rules import LineRules
+from projections.offer_rules import OfferRules
 from projections.once import Once
 from projections.owed import Owing
 from projections.store import Wire
@@ -103,6 +104,7 @@ class ShopRules:
         self._routes: dict[str, _Route] = {}
         self._short: set[str] = set()
         """Listings that lack promised units and that the current command touches."""
+        self._offers = OfferRules(self._resident)
         self._lines = LineRules()
         self._left = self._lines.left
         self.owing = Owing(self._attic, self._resident, reacted)
@@ -250,6 +252,7 @@ class ShopRules:
 
     def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, *_: Order) -> None:
         self._lines.ordered(record, event)
+        self._offers.ordered(record, event)
         self._envelopes.arrive(metadata, [each.listing_id for each in event.lines])
         if sum([each.amount_minor for each in event.lines]) != event.total_minor:
             raise BreachError(record.position, "captured", f"the lines of {record.history_id} do not sum to its total")

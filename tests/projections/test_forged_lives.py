@@ -6,14 +6,17 @@ from random import Random
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from application import commands
 from domain.commission import facts as c
+from domain.listing import events as li
 from domain.listing.units import Disposition
 from domain.order import commands as oc
 from domain.order import events as o
 from domain.record import Record
 from domain.stream.commands import AgreeTerms
+from domain.stream.events import EndReason, StreamEnded
 from domain.terms import Share, Terms
 from projections.verify import verify
 from tests.projections.evening import Evening
@@ -76,6 +79,57 @@ def _sold_out_of_something(records: list[Record]) -> int:
     asked = (o.AskedLine(LISTING, 99),)
     refused = o.OrderRefused(STREAM, "buyer-9", asked, "sold_out", {}, 1, records[-1].recorded_at)
     return add(records, len(records), "order-9", refused)
+
+
+# An order and what was on offer
+
+
+def _sold_at_a_friends_price(records: list[Record], **changes: Any) -> int:
+    reserved = first(records, li.UnitsReserved, order_id="order-5")
+    rewrite(records, reserved, unit_price_minor=1, amount_minor=2)
+    placed = first(records, o.OrderPlaced, "order-5")
+    line = evolve(read(records[placed]).lines[0], unit_price_minor=1, amount_minor=2, **changes)
+    return rewrite(records, placed, lines=(line,), total_minor=2)
+
+
+def _sold_at_a_discount_that_nobody_gave(records: list[Record]) -> int:
+    return _sold_at_a_friends_price(records, discount_id="for-friends")
+
+
+def _sold_as_part_of_a_look_that_is_none(records: list[Record]) -> int:
+    return _sold_at_a_friends_price(records, look_id=LISTING)
+
+
+def _sold_by_somebody_who_was_not_on_air(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsReserved, order_id="order-5"), host_id="host-9")
+    return rewrite(records, first(records, o.OrderPlaced, "order-5"), host_id="host-9")
+
+
+def _sold_by_the_terms_of_tomorrow(records: list[Record]) -> int:
+    return rewrite(records, first(records, o.OrderPlaced, "order-1"), terms_version=2)
+
+
+def _sold_in_a_show_that_is_over(records: list[Record]) -> int:
+    place = first(records, li.UnitsReserved, order_id="order-1")
+    add(records, place, STREAM, StreamEnded(EndReason.HOST, records[place].recorded_at))
+    return first(records, o.OrderPlaced, "order-1") + 1
+
+
+def _sold_in_another_show(records: list[Record]) -> int:
+    return rewrite(records, first(records, o.OrderPlaced, "order-1"), stream_id="stream-9")
+
+
+# Units and their order
+
+
+def _reserved_for_another_buyer(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsReserved, order_id="order-1"), buyer_id="buyer-9")
+    return first(records, o.OrderPlaced, "order-1") + 1
+
+
+def _sold_in_another_hosts_name(records: list[Record]) -> int:
+    rewrite(records, first(records, li.UnitsCommitted, order_id="order-1"), host_id="host-9")
+    return first(records, o.PaymentCaptured, "order-1") + 1
 
 
 # A commission and its terms
@@ -153,6 +207,12 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
     "fold": [
         *(_ordered_once_more, _reversed_and_never_accrued, _sold_out_of_something),
     ],
+    "offer": [
+        *(_sold_at_a_friends_price, _sold_at_a_discount_that_nobody_gave, _sold_as_part_of_a_look_that_is_none),
+        *(_sold_by_somebody_who_was_not_on_air, _sold_by_the_terms_of_tomorrow, _sold_in_a_show_that_is_over),
+        *(_sold_in_another_show,),
+    ],
+    "lines": [_reserved_for_another_buyer, _sold_in_another_hosts_name],
     "commission": [
         *(_earned_by_somebody_without_a_share, _earned_by_a_friend_in_the_hosts_name, _earned_at_another_rate),
         *(_earned_at_the_rate_of_tomorrow, _earned_by_terms_that_nobody_agreed, _earned_in_another_currency),

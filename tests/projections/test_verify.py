@@ -295,6 +295,10 @@ def _sold_and_not_paid(records: list[Record]) -> int:
     return replace(records, first(records, o.PaymentCaptured), o.PaymentFailed("pay-1", "declined"))
 
 
+def _sold_in_another_currency(records: list[Record]) -> int:
+    return rewrite(records, first(records, o.OrderPlaced), currency="KWD")
+
+
 def _turned_away_for_nothing(records: list[Record]) -> int:
     place = first(records, o.OrderRefused)
     rewrite(records, first(records, li.StockAllotted), quantity=4)
@@ -349,6 +353,7 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
         *(_ordered_and_not_reserved, _reserved_for_another, _reserved_at_another_price, _reserved_and_not_ordered),
         *(_sold_less_than_was_paid, _sold_and_not_paid),
     ],
+    "offer": [_sold_in_another_currency],
     "sold_out": [_turned_away_for_nothing, _said_more_was_left],
     "captured": [_captured_too_much],
     "refunds": [_refunded_too_much, _refund_that_does_not_add_up, _refund_of_nothing],
