@@ -30,11 +30,11 @@ RULES = {
     "causation": "what is reacted to lies before the reaction",
     "arrival": "orders for one listing stand in the order in which they reached their till",
     "units": "every unit is in one bucket, no bucket is negative, and no more is missing than is promised",
-    "lines": "what is ordered is reserved and what is paid is sold by the same command, line by line, and nothing else",
+    "lines": "what is ordered, paid, sent or given up is reserved, sold, sent or taken back by its command, no more",
     "offer": "an order is of a show that sells, names its host, terms and currency, and costs what its listings cost",
     "sold_out": "who was told that it is sold out had asked for more than there was",
-    "captured": "what was captured is what was due, line by line",
-    "refunds": "no more went back than had come in, line by line",
+    "captured": "what was captured is what was due, once, line by line",
+    "refunds": "no more went back than had come in, to where it came from, and what buys nothing goes back at once",
     "commission": "it follows from a payment or refund, by the order's terms and its own rules, and shares sum to it",
 }
 """Every rule that is verified, by its name."""

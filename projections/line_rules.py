@@ -1,8 +1,9 @@
 """Rules between orders and listings: units are reserved for an order and sold to it in the command that says so.
 
-In every command the listings come first and the order after them: what they have moved waits here until its order
-answers for it, line by line. An order whose units nobody moved is found at once, units that no order answers for are
-found when their command ends. Nothing is remembered beyond that.
+Whoever orders or pays comes to the listings first and to the order after them: what they have moved waits here until
+its order answers for it, line by line. An order whose units nobody moved is found at once, units that no order answers
+for are found when their command ends. Nothing is remembered beyond that. What is sent, given up or comes back is in
+``return_rules``.
 """
 
 from typing import Any, Final

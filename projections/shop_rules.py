@@ -30,6 +30,7 @@ from projections.line_rules import LineRules
 from projections.offer_rules import OfferRules
 from projections.once import Once
 from projections.owed import Owing
+from projections.return_rules import ReturnRules
 from projections.store import Wire
 
 PASSING: Final = ("order", "commission")
@@ -107,6 +108,8 @@ class ShopRules:
         self._offers = OfferRules(self._resident)
         self._lines = LineRules()
         self._left = self._lines.left
+        self._returns = ReturnRules()
+        self._open = self._returns.open
         self.owing = Owing(self._attic, self._resident, reacted)
         self._commissions = CommissionRules(self._resident, self.owing)
         self._shares = self._commissions.missing
@@ -118,6 +121,7 @@ class ShopRules:
             o.OrderRefused: self._refused,
             o.PaymentCaptured: self._captured,
             o.RefundIssued: self._refunded,
+            **self._returns.checks,
             **self._commissions.checks,
         }
         self.begun = Once()
@@ -178,12 +182,13 @@ class ShopRules:
                 raise _unfolded(record, f"{type(error).__name__}: {error}") from error
         if begins:
             self.counts[route.kind] += 1
-        if (self._left or self._short or self._shares) and self._envelopes.between_commands:
+        if (self._left or self._open or self._short or self._shares) and self._envelopes.between_commands:
             self._end(record)
 
     def _end(self, record: Record) -> None:
         """Check what need only be true at the end of a command."""
         self._lines.end(record)
+        self._returns.end(record)
         for listing_id in self._short:
             self._promised(record, listing_id)
         self._short.clear()
@@ -280,24 +285,18 @@ class ShopRules:
         _, look = self._resident.get(line.listing_id, (0, LISTING.initial))
         return sum(part.quantity * line.quantity for part in look.offer.components if part.listing_id == listing_id)
 
-    def _captured(self, record: Record, _: Metadata, event: o.PaymentCaptured, __: Order, order: Order) -> None:
+    def _captured(self, record: Record, _: Metadata, event: o.PaymentCaptured, before: Order, order: Order) -> None:
+        if before.payment_id is not None or before.payments.get(event.payment_id, "failed") != "failed":
+            raise BreachError(record.position, "captured", f"{record.history_id} or {event.payment_id} was paid before")
         self._lines.paid(record, event, order)
         if sum(facts.captured_minor for facts in order.lines.values()) != event.amount_minor:
             found = f"{event.amount_minor} captured for {record.history_id}, {order.due_minor} were due"
             raise BreachError(record.position, "captured", found)
         self.owing.paid(record, order)
 
-    def _refunded(self, record: Record, _: Metadata, event: o.RefundIssued, __: Order, order: Order) -> None:
+    def _refunded(self, record: Record, _: Metadata, event: o.RefundIssued, before: Order, order: Order) -> None:
         self.counts["refunds"] += 1
-        over = [facts.line.line_id for facts in order.lines.values() if facts.refundable_minor < 0]
-        loose = sum(each.amount_minor for each in order.refunds.values()) - order.refunded_minor
-        parts = sum(each.amount_minor for each in event.allocations)
-        if over or order.refunded_minor > order.captured_minor or loose > order.orphaned_minor:
-            found = f"{record.history_id} gave back {order.refunded_minor} of {order.captured_minor}"
-            raise BreachError(record.position, "refunds", found)
-        if event.allocations and parts != event.amount_minor:
-            found = f"{event.refund_id} gives back {event.amount_minor}, its lines {parts}"
-            raise BreachError(record.position, "refunds", found)
+        self._returns.refunded(record, event, before, order)
         self.owing.refunded(record, event, order)
 
 

@@ -20,7 +20,7 @@ from domain.stream.events import EndReason, StreamEnded
 from domain.terms import Share, Terms
 from projections.verify import verify
 from tests.projections.evening import Evening
-from tests.projections.forging import WIRE, Forge, Written, add, first, read, rewrite
+from tests.projections.forging import WIRE, Forge, Written, add, first, leave_out, read, rewrite
 from tests.rehearsal import LISTING, STREAM, Rehearsal
 
 OWN = "commission-1-1-host-1-percent"
@@ -31,7 +31,8 @@ async def long_show() -> list[Record]:
     """Five orders of two units and what became of them.
 
     The first is refunded in part, delivered, completed, its commission locked, and refunded once more. The second is
-    cancelled when it is paid, the third comes back in part, the fourth is cancelled and then paid, the fifth is paid.
+    cancelled when it is paid, the third comes back in part, the fourth is cancelled and then paid, and of the fifth one
+    unit is given up when it is paid.
     """
     shop = Rehearsal()
     doings = Evening(shop, Random(0))
@@ -45,6 +46,7 @@ async def long_show() -> list[Record]:
         for number in (1, 2, 3, 5):
             await shop.pay(f"order-{number}")
         await doings._react()
+        await shop.do(commands.CancelLine("order-5", "less", "1", 1))
         await shop.do(commands.CancelOrder("order-2"))
         await shop.do(commands.CancelOrder("order-4"))
         await shop.do(commands.CapturePayment("order-4", "pay-order-4", 3998))
@@ -132,6 +134,112 @@ def _sold_in_another_hosts_name(records: list[Record]) -> int:
     return first(records, o.PaymentCaptured, "order-1") + 1
 
 
+def _sent_and_still_there(records: list[Record]) -> int:
+    leave_out(records, first(records, li.UnitsShipped, reservation_id="order-1:1"))
+    return first(records, o.OrderShipped, "order-1") + 1
+
+
+def _sent_without_an_order(records: list[Record]) -> int:
+    return add(records, len(records), LISTING, li.UnitsShipped("order-5:1", 1))
+
+
+def _cancelled_and_not_taken_back(records: list[Record]) -> int:
+    leave_out(records, first(records, li.UnitsReturned, order_id="order-2"))
+    return first(records, o.RefundIssued, "order-2") + 1
+
+
+def _given_up_and_not_taken_back(records: list[Record]) -> int:
+    leave_out(records, first(records, li.UnitsReturned, order_id="order-5"))
+    return first(records, o.RefundIssued, "order-5") + 1
+
+
+def _taken_back_unasked(records: list[Record]) -> int:
+    returned = read(records[first(records, li.UnitsReturned, order_id="order-5")])
+    return add(records, len(records), LISTING, evolve(returned, return_id="unasked"))
+
+
+def _came_back_and_was_lost(records: list[Record]) -> int:
+    leave_out(records, first(records, li.UnitsReturned, order_id="order-3"))
+    return first(records, o.ReturnReceived, "order-3") + 1
+
+
+def _more_came_back_than_the_order_knows(records: list[Record]) -> int:
+    return rewrite(records, first(records, li.UnitsReturned, order_id="order-3"), quantity=2)
+
+
+def _more_came_back_than_was_sold(records: list[Record]) -> int:
+    rewrite(records, first(records, o.ReturnReceived, "order-3"), quantity=3)
+    return rewrite(records, first(records, li.UnitsReturned, order_id="order-3"), quantity=3)
+
+
+def _came_back_from_a_sale_of_another_host(records: list[Record]) -> int:
+    return rewrite(records, first(records, li.UnitsReturned, order_id="order-3"), host_id="host-9")
+
+
+# Money and its way back
+
+
+def _refunded_to_a_friend(records: list[Record]) -> int:
+    return rewrite(records, first(records, o.RefundIssued, "order-1"), payment_id="pay-friend")
+
+
+def _refunded_in_another_currency(records: list[Record]) -> int:
+    return rewrite(records, first(records, o.RefundIssued, "order-1"), currency="KWD")
+
+
+def _refunded_at_the_cost_of_another_host(records: list[Record]) -> int:
+    return rewrite(records, first(records, o.RefundIssued, "order-1"), host_id="host-9")
+
+
+def _refunded_by_a_name_that_is_taken(records: list[Record]) -> int:
+    return rewrite(records, first(records, o.RefundIssued, refund_id="refund-2"), refund_id="refund-1")
+
+
+def _refunded_less_than_nothing(records: list[Record]) -> int:
+    part = o.Allocation("1", LISTING, -1000)
+    return rewrite(records, first(records, o.RefundIssued, "order-1"), amount_minor=-1000, allocations=(part,))
+
+
+def _given_back_twice(records: list[Record]) -> int:
+    refund = read(records[first(records, o.RefundIssued, "order-4")])
+    return add(records, len(records), "order-4", evolve(refund, refund_id="again"))
+
+
+def _came_for_nothing_and_kept(records: list[Record]) -> int:
+    leave_out(records, first(records, o.RefundIssued, "order-4"))
+    return first(records, o.PaymentOrphaned, "order-4") + 1
+
+
+def _came_for_something_and_called_orphaned(records: list[Record]) -> int:
+    return add(records, len(records), "order-1", o.PaymentOrphaned("pay-order-1", 3998, "order_completed"))
+
+
+def _cancelled_and_kept(records: list[Record]) -> int:
+    leave_out(records, first(records, o.RefundIssued, "order-2"))
+    return first(records, li.UnitsReturned, order_id="order-2") + 1
+
+
+def _given_up_and_kept(records: list[Record]) -> int:
+    leave_out(records, first(records, o.RefundIssued, "order-5"))
+    return first(records, li.UnitsReturned, order_id="order-5") + 1
+
+
+def _cancelled_and_kept_in_part(records: list[Record]) -> int:
+    part = o.Allocation("1", LISTING, 1000)
+    rewrite(records, first(records, o.RefundIssued, "order-2"), amount_minor=1000, allocations=(part,))
+    return first(records, li.UnitsReturned, order_id="order-2") + 1
+
+
+def _paid_with_what_went_back(records: list[Record]) -> int:
+    captured = read(records[first(records, o.PaymentCaptured, "order-1")])
+    return add(records, len(records), "order-4", evolve(captured, payment_id="pay-order-4"))
+
+
+def _paid_twice(records: list[Record]) -> int:
+    captured = read(records[first(records, o.PaymentCaptured, "order-1")])
+    return add(records, len(records), "order-1", evolve(captured, payment_id="pay-again"))
+
+
 # A commission and its terms
 
 
@@ -212,7 +320,19 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
         *(_sold_by_somebody_who_was_not_on_air, _sold_by_the_terms_of_tomorrow, _sold_in_a_show_that_is_over),
         *(_sold_in_another_show,),
     ],
-    "lines": [_reserved_for_another_buyer, _sold_in_another_hosts_name],
+    "lines": [
+        *(_reserved_for_another_buyer, _sold_in_another_hosts_name, _sent_and_still_there, _sent_without_an_order),
+        *(_cancelled_and_not_taken_back, _given_up_and_not_taken_back, _taken_back_unasked, _came_back_and_was_lost),
+        *(_more_came_back_than_the_order_knows, _more_came_back_than_was_sold),
+        *(_came_back_from_a_sale_of_another_host,),
+    ],
+    "captured": [_paid_with_what_went_back, _paid_twice],
+    "refunds": [
+        *(_refunded_to_a_friend, _refunded_in_another_currency, _refunded_at_the_cost_of_another_host),
+        *(_refunded_by_a_name_that_is_taken, _refunded_less_than_nothing, _given_back_twice),
+        *(_came_for_nothing_and_kept, _came_for_something_and_called_orphaned, _cancelled_and_kept),
+        *(_given_up_and_kept, _cancelled_and_kept_in_part),
+    ],
     "commission": [
         *(_earned_by_somebody_without_a_share, _earned_by_a_friend_in_the_hosts_name, _earned_at_another_rate),
         *(_earned_at_the_rate_of_tomorrow, _earned_by_terms_that_nobody_agreed, _earned_in_another_currency),
