@@ -46,7 +46,9 @@ class CommissionRules:
             **dict.fromkeys(_ASKED, self._decided),
         }
 
-    def _accrued(self, record: Record, _: Metadata, event: c.CommissionAccrued, *__: Commission) -> None:
+    def _accrued(
+        self, record: Record, _: Metadata, event: c.CommissionAccrued, __: Commission, ___: Commission
+    ) -> None:
         show = self._named(record, event)
         version, agreed = event.terms_version, show.agreed
         terms = agreed[version - 1].terms if 0 < version <= len(agreed) else None

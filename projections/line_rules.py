@@ -28,14 +28,14 @@ class LineRules:
         self.left: list[_Moved] = []
         """What listings have moved and no order has answered for yet; always this one list."""
 
-    def reserved(self, record: Record, _: Metadata, event: UnitsReserved, *__: Any) -> None:
+    def reserved(self, record: Record, _: Metadata, event: UnitsReserved, __: Any, ___: Any) -> None:
         """Note units that a listing holds. Every order comes by here: nothing is called that need not be."""
         self.left.append((
             RESERVED, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
             event.buyer_id, event.host_id,
         ))  # fmt: skip
 
-    def sold(self, record: Record, _: Metadata, event: UnitsCommitted, *__: Any) -> None:
+    def sold(self, record: Record, _: Metadata, event: UnitsCommitted, __: Any, ___: Any) -> None:
         """Note units that a listing has sold."""
         self.left.append((
             SOLD, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,

@@ -73,7 +73,7 @@ class Owing:
     def _owe(self, record: Record, order: Order, lines: Iterable[LineFacts]) -> None:
         order_id, position = record.history_id, record.position
         shares = self._shares(record, order)
-        earns = order.buyer_id == order.host_id or any(each.payee_id == order.buyer_id for each in shares)
+        earns = order.buyer_id == order.host_id or order.buyer_id in [each.payee_id for each in shares]
         sold = (order.stream_id, order.terms_version, None if earns else order.buyer_id)
         for facts in lines:
             line_id = facts.line.line_id
@@ -113,11 +113,11 @@ class Owing:
         owed = self._expected(record)
         if owed is None:
             return None
-        *_, stream_id, _, buyer_id = owed
-        stream = self._stream(stream_id)
+        _, _, _, _, stream_id, _, buyer_id = owed
         if event.stream_id != stream_id:
             found = f"{record.history_id} is of {event.stream_id}, the sale was in {stream_id}"
             raise BreachError(record.position, "commission", found)
+        stream = self._stream(stream_id)
         if excluded is not (buyer_id is None or buyer_id in (stream.host_id, *stream.co_hosts)):
             found = f"{record.history_id} is {'out of' if excluded else 'in'} terms, and its buyer is not"
             raise BreachError(record.position, "commission", found)

@@ -169,10 +169,10 @@ class ShopRules:
             self._conserved(record, state)
             if self._proofs is not None and record.version % self._proofs.every == 0:
                 self._proofs.take(record, state)
-        begins = record.version == 1
-        if (type(event) in BEGINNINGS) is not begins and route.kind != PRESENCE:
+        sort, begins = type(event), record.version == 1
+        if (sort in BEGINNINGS) is not begins and route.kind != PRESENCE:
             raise _unfolded(record, f"no history {'begins with' if begins else 'goes on with'} {record.topic}")
-        check = self._checks.get(type(event))
+        check = self._checks.get(sort)
         if check is not None:
             try:
                 check(record, metadata, event, before, state)
@@ -255,7 +255,7 @@ class ShopRules:
         if not 0 <= listing.short <= promised:
             raise BreachError(record.position, "units", f"{listing_id} lacks {listing.short} of {promised} units")
 
-    def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, *_: Order) -> None:
+    def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, __: Order, ___: Order) -> None:
         self._lines.ordered(record, event)
         self._offers.ordered(record, event)
         self._envelopes.arrive(metadata, [each.listing_id for each in event.lines])
@@ -286,10 +286,11 @@ class ShopRules:
         return sum(part.quantity * line.quantity for part in look.offer.components if part.listing_id == listing_id)
 
     def _captured(self, record: Record, _: Metadata, event: o.PaymentCaptured, before: Order, order: Order) -> None:
-        if before.payment_id is not None or before.payments.get(event.payment_id, "failed") != "failed":
+        came_for_nothing = before.orphaned_minor and before.payments.get(event.payment_id) == "orphaned"
+        if came_for_nothing or before.payment_id is not None:
             raise BreachError(record.position, "captured", f"{record.history_id} or {event.payment_id} was paid before")
         self._lines.paid(record, event, order)
-        if sum(facts.captured_minor for facts in order.lines.values()) != event.amount_minor:
+        if sum([facts.captured_minor for facts in order.lines.values()]) != event.amount_minor:
             found = f"{event.amount_minor} captured for {record.history_id}, {order.due_minor} were due"
             raise BreachError(record.position, "captured", found)
         self.owing.paid(record, order)
