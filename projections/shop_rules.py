@@ -1,4 +1,5 @@
-"""Rules over what the records mean: units, refusals, money in and out, commissions.
+"""Rules over what the records mean: histories, units, refusals, and money in. Others have modules of their own:
+``offer_rules``, ``line_rules``, ``return_rules`` and ``commission_rules``.
 
 Every event is folded by the decider that wrote it, and after each the state must be one that the shop allows. States
 of shows and listings stay in memory, for every later record may need them; what listings remember of each order goes to
