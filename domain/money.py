@@ -50,6 +50,8 @@ def split(amount_minor: int, weights: Sequence[int]) -> tuple[int, ...]:
 
     The parts sum to the amount exactly (A. Hamilton's method). Weights are not negative and not all zero.
     """
+    if len(weights) == 1:  # nearly always: one host, one line
+        return (amount_minor,)
     total = sum(weights)
     parts = [amount_minor * weight // total for weight in weights]
     left = amount_minor - sum(parts)

@@ -84,6 +84,11 @@ class EnvelopeRules:
             raise BreachError(self.position, "command", f"{self._left} records of the last command are missing")
 
     @property
+    def left(self) -> int:
+        """How many records of the last command are still to come."""
+        return self._left
+
+    @property
     def between_commands(self) -> bool:
         """Whether the last record taken was the last of its command."""
         return not self._left

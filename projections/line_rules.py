@@ -1,8 +1,9 @@
 """Rules between orders and listings: units are reserved for an order and sold to it in the command that says so.
 
-In every command the listings come first and the order after them: what they have moved waits here until its order
-answers for it, line by line. An order whose units nobody moved is found at once, units that no order answers for are
-found when their command ends. Nothing is remembered beyond that.
+Whoever orders or pays comes to the listings first and to the order after them: what they have moved waits here until
+its order answers for it, line by line. An order whose units nobody moved is found at once, units that no order answers
+for are found when their command ends. Nothing is remembered beyond that. What is sent, given up or comes back is in
+``return_rules``.
 """
 
 from typing import Any, Final
@@ -16,8 +17,8 @@ from projections.breach import BreachError
 
 RESERVED: Final = "reserved"
 SOLD: Final = "sold"
-_Moved = tuple[str, str, str, str, int, int]
-"""``RESERVED`` or ``SOLD``, reservation, order, listing, units, and what they cost together."""
+_Moved = tuple[str, str, str, str, int, int, str, str]
+"""``RESERVED`` or ``SOLD``, reservation, order, listing, units, what they cost together, buyer, and host."""
 
 
 class LineRules:
@@ -27,32 +28,38 @@ class LineRules:
         self.left: list[_Moved] = []
         """What listings have moved and no order has answered for yet; always this one list."""
 
-    def reserved(self, record: Record, _: Metadata, event: UnitsReserved, __: Any) -> None:
+    def reserved(self, record: Record, _: Metadata, event: UnitsReserved, __: Any, ___: Any) -> None:
         """Note units that a listing holds. Every order comes by here: nothing is called that need not be."""
         self.left.append((
             RESERVED, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
+            event.buyer_id, event.host_id,
         ))  # fmt: skip
 
-    def sold(self, record: Record, _: Metadata, event: UnitsCommitted, __: Any) -> None:
+    def sold(self, record: Record, _: Metadata, event: UnitsCommitted, __: Any, ___: Any) -> None:
         """Note units that a listing has sold."""
         self.left.append((
             SOLD, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
+            event.buyer_id, event.host_id,
         ))  # fmt: skip
 
     def ordered(self, record: Record, event: o.OrderPlaced) -> None:
         """Let a new order answer for what is reserved."""
-        order_id = record.history_id
+        order_id, buyer_id, host_id = record.history_id, event.buyer_id, event.host_id
         for line in event.lines:
-            reserved = reservation_id(order_id, line.line_id)
-            self._answer(record, (RESERVED, reserved, order_id, line.listing_id, line.quantity, line.amount_minor))
+            self._answer(record, (
+                RESERVED, reservation_id(order_id, line.line_id), order_id, line.listing_id, line.quantity,
+                line.amount_minor, buyer_id, host_id,
+            ))  # fmt: skip
 
     def paid(self, record: Record, event: o.PaymentCaptured, order: Order) -> None:
         """Let a paid order answer for what is sold; for a late payment it may have been reserved again."""
         order_id = record.history_id
         for line_id, facts in order.lines.items():
             if facts.kept:
-                reserved = reservation_id(order_id, line_id)
-                line = (reserved, order_id, facts.line.listing_id, facts.kept, facts.captured_minor)
+                line = (
+                    reservation_id(order_id, line_id), order_id, facts.line.listing_id, facts.kept,
+                    facts.captured_minor, order.buyer_id, order.host_id,
+                )  # fmt: skip
                 self._answer(record, (SOLD, *line))
                 if event.late and (RESERVED, *line) in self.left:
                     self._answer(record, (RESERVED, *line))
@@ -71,5 +78,6 @@ class LineRules:
 
 
 def _told(moved: _Moved) -> str:
-    _, reserved, order_id, listing_id, quantity, amount_minor = moved
-    return f"{quantity} units of {listing_id} at {amount_minor} as {reserved} of {order_id}"
+    _, reserved, order_id, listing_id, quantity, amount_minor, buyer_id, host_id = moved
+    units = f"{quantity} units of {listing_id} at {amount_minor} as {reserved}"
+    return f"{units} of {order_id}, for {buyer_id} by {host_id},"

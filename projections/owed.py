@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from domain.commission.facts import CommissionAccrued, CommissionExcluded, Instrument
-from domain.ids import BuyerId, CommissionId, LineId, OrderId, commission_id
+from domain.ids import BuyerId, CommissionId, LineId, OrderId, StreamId, commission_id
 from domain.order.events import RefundIssued
 from domain.order.state import LineFacts, Order
 from domain.record import Record
@@ -24,8 +24,9 @@ from domain.values import frozen
 from projections.attic import Attic, Shelf
 from projections.breach import BreachError
 
-_Line = tuple[OrderId, LineId, int, int, BuyerId | None]
-"""Order, line, what it brings and since which position; and its buyer, unless they earn on it themselves."""
+_Line = tuple[OrderId, LineId, int, int, StreamId, int, BuyerId | None]
+"""Order, line, what it brings and since which position; in which show it was sold and under which terms; and its buyer,
+unless they earn on it themselves."""
 
 MOST: Final = 20
 """How many are named."""
@@ -72,8 +73,8 @@ class Owing:
     def _owe(self, record: Record, order: Order, lines: Iterable[LineFacts]) -> None:
         order_id, position = record.history_id, record.position
         shares = self._shares(record, order)
-        earns = order.buyer_id == order.host_id or any(each.payee_id == order.buyer_id for each in shares)
-        buyer_id = None if earns else order.buyer_id
+        earns = order.buyer_id == order.host_id or order.buyer_id in [each.payee_id for each in shares]
+        sold = (order.stream_id, order.terms_version, None if earns else order.buyer_id)
         for facts in lines:
             line_id = facts.line.line_id
             for share in shares:
@@ -81,7 +82,7 @@ class Owing:
                 if position > self._reacted:
                     self._owed.delete(owed)
                 elif owed not in self._excluded:
-                    self._owed.set(owed, (order_id, line_id, facts.refundable_minor, position, buyer_id))
+                    self._owed.set(owed, (order_id, line_id, facts.refundable_minor, position, *sold))
 
     def _shares(self, record: Record, order: Order) -> tuple[Share, ...]:
         stream = self._stream(order.stream_id)
@@ -94,26 +95,33 @@ class Owing:
         return self._streams.get(stream_id, (0, STREAM.initial))[1]
 
     def accrued(self, record: Record, event: CommissionAccrued) -> None:
-        """Note a commission that somebody earns."""
-        self._begun(record, event, excluded=False)
+        """Note a commission that somebody earns, under the terms of the sale."""
+        owed = self._begun(record, event, excluded=False)
+        if owed is not None and owed[5] != event.terms_version:
+            found = f"{record.history_id} is by terms {event.terms_version}, the sale was under terms {owed[5]}"
+            raise BreachError(record.position, "commission", found)
         self.stands(record, event.base_minor)
 
     def excluded(self, record: Record, event: CommissionExcluded) -> None:
         """Note a commission that is none, for a buyer who hosts the show or earns on the sale."""
-        if self._begun(record, event, excluded=True):
+        if self._begun(record, event, excluded=True) is not None:
             self._owed.delete(record.history_id)
             self._excluded.set(record.history_id, record.position)
 
-    def _begun(self, record: Record, event: CommissionAccrued | CommissionExcluded, *, excluded: bool) -> bool:
-        """Check that who is excluded is of the show, as it is at this position; tell whether that was to be judged."""
+    def _begun(self, record: Record, event: CommissionAccrued | CommissionExcluded, *, excluded: bool) -> _Line | None:
+        """Check that who is excluded is of the show, as it is at this position; return the line if it is judged."""
         owed = self._expected(record)
         if owed is None:
-            return False
-        stream, buyer_id = self._stream(event.stream_id), owed[-1]
+            return None
+        _, _, _, _, stream_id, _, buyer_id = owed
+        if event.stream_id != stream_id:
+            found = f"{record.history_id} is of {event.stream_id}, the sale was in {stream_id}"
+            raise BreachError(record.position, "commission", found)
+        stream = self._stream(stream_id)
         if excluded is not (buyer_id is None or buyer_id in (stream.host_id, *stream.co_hosts)):
             found = f"{record.history_id} is {'out of' if excluded else 'in'} terms, and its buyer is not"
             raise BreachError(record.position, "commission", found)
-        return True
+        return owed
 
     def stands(self, record: Record, base_minor: int) -> None:
         """Note what a commission stands on now."""

@@ -1,4 +1,5 @@
-"""Rules over what the records mean: units, refusals, money in and out, commissions.
+"""Rules over what the records mean: histories, units, refusals, and money in. Others have modules of their own:
+``offer_rules``, ``line_rules``, ``return_rules`` and ``commission_rules``.
 
 Every event is folded by the decider that wrote it, and after each the state must be one that the shop allows. States
 of shows and listings stay in memory, for every later record may need them; what listings remember of each order goes to
@@ -12,31 +13,39 @@ from typing import Any, Final, Protocol
 
 from domain.aggregates import DECIDERS
 from domain.commission import facts as c
-from domain.commission.rules import Commission, due
 from domain.decider import Decider
-from domain.ids import kind_of
+from domain.ids import PRESENCE, kind_of
 from domain.listing import LISTING
 from domain.listing import events as li
 from domain.listing.state import Listing
 from domain.order import events as o
 from domain.order.state import Order
 from domain.record import Metadata, Record, UnreadableError
+from domain.stream.events import StreamScheduled
 from domain.values import frozen
 from projections.attic import Attic, units_due
 from projections.breach import BreachError
+from projections.commission_rules import CommissionRules
 from projections.envelopes import EnvelopeRules
 from projections.line_rules import LineRules
+from projections.offer_rules import OfferRules
 from projections.once import Once
 from projections.owed import Owing
+from projections.return_rules import ReturnRules
 from projections.store import Wire
 
 PASSING: Final = ("order", "commission")
 """Aggregates that are many, short and soon done."""
 LISTINGS: Final = "listing"
+BEGINNINGS: Final = frozenset({
+    StreamScheduled, li.ListingCreated, o.OrderPlaced, o.OrderRefused, c.CommissionAccrued, c.CommissionExcluded,
+})  # fmt: skip
+"""What a history begins with and has nowhere else. Only a host may be on air again and again."""
 KEPT_STATES: Final = 20_000
 _Entry = tuple[int, Any]
 """Version and state."""
-_Check = Callable[[Record, Metadata, Any, Any], None]
+_Check = Callable[[Record, Metadata, Any, Any, Any], None]
+"""Takes a record, its envelope and its event, and the states before and after; a listing has only the one after."""
 
 
 @frozen
@@ -95,12 +104,16 @@ class ShopRules:
         self._resident: dict[str, _Entry] = {}
         self._passing: OrderedDict[str, _Entry] = OrderedDict()
         self._routes: dict[str, _Route] = {}
-        self._shares: dict[tuple[str, str], list[int]] = {}
         self._short: set[str] = set()
         """Listings that lack promised units and that the current command touches."""
+        self._offers = OfferRules(self._resident)
         self._lines = LineRules()
         self._left = self._lines.left
+        self._returns = ReturnRules()
+        self._open = self._returns.open
         self.owing = Owing(self._attic, self._resident, reacted)
+        self._commissions = CommissionRules(self._resident, self.owing)
+        self._shares = self._commissions.missing
         self._checks: dict[type, _Check] = {
             li.UnitsReserved: self._lines.reserved,
             li.UnitsCommitted: self._lines.sold,
@@ -109,11 +122,8 @@ class ShopRules:
             o.OrderRefused: self._refused,
             o.PaymentCaptured: self._captured,
             o.RefundIssued: self._refunded,
-            c.CommissionAccrued: self._accrued,
-            c.CommissionExcluded: lambda record, _, event, __: self.owing.excluded(record, event),
-            c.CommissionReversed: self._revised,
-            c.CommissionAdjusted: self._revised,
-            c.CommissionLocked: self._locked,
+            **self._returns.checks,
+            **self._commissions.checks,
         }
         self.begun = Once()
         """Passing histories, by their first record."""
@@ -155,28 +165,35 @@ class ShopRules:
         route = self._routes.get(record.topic)
         if route is None or not record.history_id.startswith(route.prefix):
             route = self._route(record)
-        event, state = self._fold(record, route)
+        event, before, state = self._fold(record, route)
         if route.kind == LISTINGS:
             self._conserved(record, state)
             if self._proofs is not None and record.version % self._proofs.every == 0:
                 self._proofs.take(record, state)
-        check = self._checks.get(type(event))
+        sort, begins = type(event), record.version == 1
+        if (sort in BEGINNINGS) is not begins and route.kind != PRESENCE:
+            raise _unfolded(record, f"no history {'begins with' if begins else 'goes on with'} {record.topic}")
+        check = self._checks.get(sort)
         if check is not None:
-            check(record, metadata, event, state)
-        if record.version == 1:
+            try:
+                check(record, metadata, event, before, state)
+            except BreachError:
+                raise
+            except Exception as error:
+                raise _unfolded(record, f"{type(error).__name__}: {error}") from error
+        if begins:
             self.counts[route.kind] += 1
-        if (self._left or self._short or self._shares) and self._envelopes.between_commands:
+        if (self._left or self._open or self._short or self._shares) and self._envelopes.between_commands:
             self._end(record)
 
     def _end(self, record: Record) -> None:
         """Check what need only be true at the end of a command."""
         self._lines.end(record)
+        self._returns.end(record)
         for listing_id in self._short:
             self._promised(record, listing_id)
         self._short.clear()
-        if self._shares:
-            (order_id, line_id), _ = self._shares.popitem()
-            raise BreachError(record.position, "commission", f"shares of line {line_id} of {order_id} are missing")
+        self._commissions.end(record)
 
     def note(self, records: Iterable[Record]) -> None:
         """Remember which passing histories begin in some records that were taken."""
@@ -201,22 +218,21 @@ class ShopRules:
     def _begun_listing(self, history_id: str) -> Listing:
         return self._attic.listing(marked=self._proofs is not None and self._proofs.concern(history_id))
 
-    def _fold(self, record: Record, route: _Route) -> tuple[Any, Any]:
-        """Return the event of a record and the state after it."""
+    def _fold(self, record: Record, route: _Route) -> tuple[Any, Any, Any]:
+        """Return the event of a record and the states before and after it."""
         history_id, version, known, decider = record.history_id, record.version, route.states, route.decider
-        before, state = known.get(history_id) or (0, route.begin(history_id))
-        if version != before + 1:
-            raise BreachError(record.position, "version", f"{history_id} goes from {before} to {version}")
+        last, before = known.get(history_id) or (0, route.begin(history_id))
+        if version != last + 1:
+            raise BreachError(record.position, "version", f"{history_id} goes from {last} to {version}")
         try:
             event = self._decode(record.topic, record.state)
-            state = decider.evolve(state, event)
+            state = decider.evolve(before, event)
         except UnreadableError as error:
             raise BreachError(record.position, "readable", str(error)) from error
         except Exception as error:
-            found = f"{history_id} at version {version}: {type(error).__name__}: {error}"
-            raise BreachError(record.position, "fold", found) from error
+            raise _unfolded(record, f"{type(error).__name__}: {error}") from error
         known[history_id] = (version, state)
-        return event, state
+        return event, before, state
 
     def _conserved(self, record: Record, listing: Listing) -> None:
         units = listing.units
@@ -229,7 +245,7 @@ class ShopRules:
         if listing.short:
             self._short.add(record.history_id)
 
-    def _covered(self, record: Record, _: Metadata, event: li.OversellCovered, __: Listing) -> None:
+    def _covered(self, record: Record, _: Metadata, event: li.OversellCovered, *__: Listing) -> None:
         if event.quantity <= 0:
             raise BreachError(record.position, "units", f"{event.quantity} units cover what {record.history_id} lacks")
 
@@ -240,13 +256,14 @@ class ShopRules:
         if not 0 <= listing.short <= promised:
             raise BreachError(record.position, "units", f"{listing_id} lacks {listing.short} of {promised} units")
 
-    def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, _: Order) -> None:
+    def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, __: Order, ___: Order) -> None:
         self._lines.ordered(record, event)
+        self._offers.ordered(record, event)
         self._envelopes.arrive(metadata, [each.listing_id for each in event.lines])
         if sum([each.amount_minor for each in event.lines]) != event.total_minor:
             raise BreachError(record.position, "captured", f"the lines of {record.history_id} do not sum to its total")
 
-    def _refused(self, record: Record, metadata: Metadata, event: o.OrderRefused, _: Order) -> None:
+    def _refused(self, record: Record, metadata: Metadata, event: o.OrderRefused, *_: Order) -> None:
         self.counts["refusals"] += 1
         self._envelopes.arrive(metadata, [each.listing_id for each in event.asked])
         if event.reason == "sold_out":
@@ -269,59 +286,21 @@ class ShopRules:
         _, look = self._resident.get(line.listing_id, (0, LISTING.initial))
         return sum(part.quantity * line.quantity for part in look.offer.components if part.listing_id == listing_id)
 
-    def _captured(self, record: Record, _: Metadata, event: o.PaymentCaptured, order: Order) -> None:
+    def _captured(self, record: Record, _: Metadata, event: o.PaymentCaptured, before: Order, order: Order) -> None:
+        came_for_nothing = before.orphaned_minor and before.payments.get(event.payment_id) == "orphaned"
+        if came_for_nothing or before.payment_id is not None:
+            raise BreachError(record.position, "captured", f"{record.history_id} or {event.payment_id} was paid before")
         self._lines.paid(record, event, order)
-        if sum(facts.captured_minor for facts in order.lines.values()) != event.amount_minor:
+        if sum([facts.captured_minor for facts in order.lines.values()]) != event.amount_minor:
             found = f"{event.amount_minor} captured for {record.history_id}, {order.due_minor} were due"
             raise BreachError(record.position, "captured", found)
         self.owing.paid(record, order)
 
-    def _refunded(self, record: Record, _: Metadata, event: o.RefundIssued, order: Order) -> None:
+    def _refunded(self, record: Record, _: Metadata, event: o.RefundIssued, before: Order, order: Order) -> None:
         self.counts["refunds"] += 1
-        over = [facts.line.line_id for facts in order.lines.values() if facts.refundable_minor < 0]
-        loose = sum(each.amount_minor for each in order.refunds.values()) - order.refunded_minor
-        parts = sum(each.amount_minor for each in event.allocations)
-        if over or order.refunded_minor > order.captured_minor or loose > order.orphaned_minor:
-            found = f"{record.history_id} gave back {order.refunded_minor} of {order.captured_minor}"
-            raise BreachError(record.position, "refunds", found)
-        if event.allocations and parts != event.amount_minor:
-            found = f"{event.refund_id} gives back {event.amount_minor}, its lines {parts}"
-            raise BreachError(record.position, "refunds", found)
+        self._returns.refunded(record, event, before, order)
         self.owing.refunded(record, event, order)
 
-    def _accrued(self, record: Record, _: Metadata, event: c.CommissionAccrued, state: Commission) -> None:
-        whole, part = due(event.payee_id, event.rate_bps, event.shares, event.base_minor)
-        if (whole, part) != (event.commission_minor, state.amount_minor):
-            found = (
-                f"{part} of {whole} are due on {event.base_minor}, not {event.amount_minor} of {event.commission_minor}"
-            )
-            raise BreachError(record.position, "commission", found)
-        self.owing.accrued(record, event)
-        if len(event.shares) > 1:
-            self._share(record, event)
 
-    def _share(self, record: Record, event: c.CommissionAccrued) -> None:
-        """Sum the payees' shares of a line; they are accrued by one command."""
-        parts = self._shares.setdefault((event.order_id, event.line_id), [])
-        parts.append(event.amount_minor)
-        if len(parts) == len(event.shares):
-            del self._shares[event.order_id, event.line_id]
-            if sum(parts) != event.commission_minor:
-                found = f"shares {parts} of a commission of {event.commission_minor}"
-                raise BreachError(record.position, "commission", found)
-
-    def _revised(self, record: Record, _: Metadata, _event: Any, state: Commission) -> None:
-        self._stands(record, state)
-        self.owing.stands(record, state.remaining_base_minor)
-
-    def _locked(self, record: Record, _: Metadata, event: c.CommissionLocked, state: Commission) -> None:
-        if event.amount_minor != state.amount_minor:
-            found = f"{event.amount_minor} locked, {state.amount_minor} stand"
-            raise BreachError(record.position, "commission", found)
-
-    def _stands(self, record: Record, state: Commission) -> None:
-        """What stands must be what is due on the remaining base, computed from the whole and rounded once."""
-        _, part = due(state.payee_id, state.rate_bps, state.shares, state.remaining_base_minor)
-        if state.amount_minor != part or not 0 <= state.remaining_base_minor <= state.base_minor:
-            found = f"{state.amount_minor} stand, {part} are due on {state.remaining_base_minor}"
-            raise BreachError(record.position, "commission", f"{record.history_id}: {found}")
+def _unfolded(record: Record, found: str) -> BreachError:
+    return BreachError(record.position, "fold", f"{record.history_id} at version {record.version}: {found}")

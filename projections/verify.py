@@ -269,7 +269,11 @@ class _Walk:
             await self._proofreader.compare()
 
     async def finish(self) -> tuple[Owed, ...]:
-        """Check what can only be said at the end: nothing is missing, nothing came twice; return what is owed."""
+        """Check what can only be said at the end: nothing is missing, nothing came twice; return what is owed.
+
+        A read model may stand within a command, for it follows in batches of records: the command is walked to its end.
+        """
+        await self.upto(self.envelopes.position + self.envelopes.left)
         self.envelopes.end()
         if self.envelopes.position < self._end:
             raise BreachError(self.envelopes.position + 1, "dense", f"the journal ends here, its head is {self._end}")

@@ -42,7 +42,9 @@ MAX_LINES = 1_000
 
 
 def place(desk: Desk, command: PlaceOrder) -> None:
-    """Reserve everything on every listing, and write the order that holds it."""
+    """Reserve everything on every listing, and write the order that holds it. One that is there is left as it is."""
+    if desk.versioned(command.target).version:
+        return
     show = desk.stream(command.stream_id)
     listings = {line.listing_id: _offered(desk, command, line) for line in command.lines}
     if not show.sells(desk.now):

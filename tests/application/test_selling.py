@@ -170,6 +170,22 @@ async def test_what_was_called_off_is_to_be_had_at_its_discount_again() -> None:
         assert (await shop.state("order-2")).due_minor == 999
 
 
+@pytest.mark.parametrize("waited_seconds", [0, 61])
+@pytest.mark.parametrize("quantity", [1, 2])
+async def test_an_order_is_placed_once_whatever_its_keys(quantity: int, waited_seconds: int) -> None:
+    """Under another key, whether its hold runs, is over or never was, it stays as it is, and nothing is held."""
+    async with Rehearsal().open() as shop:
+        await shop.go_live()
+        await shop.offer(1, hold_seconds=60)
+        await shop.order("order-1", quantity)
+        shop.clock.advance(waited_seconds)
+        await shop.ask(c.ExpireOrder("order-1"))
+        before = await shop.events()
+        again = await shop.order("order-1", 1, key="another key")
+        assert (again.refusal, again.events) == (None, ())
+        assert await shop.events() == before
+
+
 async def test_a_look_and_its_part_are_one_demand() -> None:
     """Four of a listing in one order are four, and the buyer is told that nothing is held yet."""
     async with Rehearsal().open() as shop:

@@ -38,20 +38,27 @@ async def breach_in(*told: list[Told]) -> Breach | None:
 async def test_an_order_that_no_listing_knows_of_is_found(paid: bool) -> None:
     """Five units are ordered, perhaps paid, and nobody has reserved any."""
     found = await breach_in(of("order-1", FIVE, *[PAID] * paid))
-    assert found == Breach(9, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1 are not reserved")
+    assert found == Breach(
+        9, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1, for buyer-1 by host-1, are not reserved"
+    )
 
 
 async def test_a_payment_for_which_no_units_were_given_is_found() -> None:
     """They are held still when the order is paid."""
     found = await breach_in([("listing-1", HELD), ("order-1", FIVE)], of("order-1", PAID))
-    assert found == Breach(11, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1 are not sold")
+    assert found == Breach(
+        11, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1, for buyer-1 by host-1, are not sold"
+    )
 
 
 async def test_what_another_command_says_comes_too_late() -> None:
     """Units are reserved by the command that orders them or not at all."""
     found = await breach_in(of("listing-1", HELD), of("order-1", FIVE))
     assert found == Breach(
-        9, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1 are reserved, and no order says so"
+        9,
+        "lines",
+        "5 units of listing-1 at 9995 as order-1:1 of order-1, for buyer-1 by host-1, are reserved, "
+        "and no order says so",
     )
 
 

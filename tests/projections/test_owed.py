@@ -8,6 +8,7 @@ from attrs import define, evolve, field
 
 from application import commands as c
 from application.ports import Batch, Draft
+from domain.listing.events import UnitsCommitted, UnitsReserved
 from domain.order.commands import IssueRefund
 from domain.order.events import OrderPlaced
 from domain.record import Metadata
@@ -18,7 +19,7 @@ from projections.breach import Breach
 from projections.verify import Certificate, verify
 from tests.builders import AIR_TIME, accrued
 from tests.projections.books import WIRE
-from tests.projections.test_verify import Written
+from tests.projections.forging import Written
 from tests.rehearsal import HOST, LISTING, STREAM, Rehearsal
 
 OWN = "commission-1-1-host-1-percent"
@@ -178,13 +179,13 @@ async def test_a_sale_out_of_terms_owes_nothing_after_it_was_said(reacting: Reac
 
 @pytest.mark.parametrize(("buyer", "forged"), [("buyer-1", HOST), (HOST, "buyer-1")])
 async def test_whoever_is_wrongly_in_or_out_of_terms_is_found(reacting: Reacting, buyer: str, forged: str) -> None:
-    """Somebody else's name on the order makes a commission of none, or none of one."""
+    """Somebody else's name on the order and its units makes a commission of none, or none of one."""
     await reacting.sell(buyer=buyer)
     await reacting.accrue()
     records = await reacting.shop.records()
     for place, record in enumerate(records):
         event = WIRE.decode(record.topic, record.state)
-        if isinstance(event, OrderPlaced):
+        if isinstance(event, OrderPlaced | UnitsReserved | UnitsCommitted):
             records[place] = evolve(record, state=WIRE.encode(evolve(event, buyer_id=forged))[1])
     found = (await verify(Written(records), WIRE, reacted=len(records))).breach
     assert found is not None

@@ -1,6 +1,6 @@
 """The certificate: an honest journal passes, and whatever is wrong with another is found where it is."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from adapters.wire import JsonWire
 from application import commands
 from domain.commission import facts as c
 from domain.listing import events as li
@@ -24,33 +23,8 @@ from projections.memory import MemoryStore
 from projections.store import Write
 from projections.verify import Certificate, verify
 from tests.projections.evening import Evening
-from tests.rehearsal import LISTING, Rehearsal
-
-WIRE = JsonWire()
-
-
-@define
-class Written:
-    """A journal as somebody with a pen left it: the records are whatever they are."""
-
-    records: list[Record]
-
-    async def head(self) -> int:
-        """The position that the last record claims."""
-        return self.records[-1].position if self.records else 0
-
-    async def read(self, after: int, limit: int) -> Sequence[Record]:
-        """Records by the position that they claim."""
-        return [record for record in self.records if record.position > after][:limit]
-
-    async def scan(self, after: int = 0, upto: int | None = None) -> AsyncIterator[Sequence[Record]]:
-        """The records as they stand in the list."""
-        yield self.records[after:upto]
-
-    async def load(self, tails: Mapping[str, int]) -> Sequence[Record]:
-        """The records of histories, by history and version."""
-        found = [r for r in self.records if r.history_id in tails and r.version > tails[r.history_id]]
-        return sorted(found, key=lambda record: (record.history_id, record.version))
+from tests.projections.forging import WIRE, Forge, Written, envelope, first, read, replace, rewrite
+from tests.rehearsal import LISTING, STREAM, Rehearsal
 
 
 async def evening(seed: int, steps: int = 150) -> Rehearsal:
@@ -146,6 +120,31 @@ async def test_a_read_model_behind_the_journal_is_compared_where_it_stands() -> 
     assert {each.live.position for each in found.compared} == {77}
 
 
+@define
+class Growing(Written):
+    """A journal that grows after its head was read."""
+
+    known: int = 1
+
+    async def head(self) -> int:
+        """The position at which it ended when it was asked."""
+        return self.known
+
+
+async def test_a_read_model_within_a_command_is_no_breach() -> None:
+    """A follower's full batch may end between two records of one command, beyond where the journal ended at first."""
+    records = await (await short_show()).records()
+    within = first(records, o.OrderPlaced)
+    store = MemoryStore()
+    await Follower(Written(records[:within]), WIRE, store).catch_up()
+    found = await verify(Growing(records, known=within - 1), WIRE, store)
+    assert found.holds
+    assert found.position == within + 1
+    cut_off = await verify(Growing(records[:within], known=within - 1), WIRE, store)
+    assert cut_off.breach is not None
+    assert (cut_off.breach.rule, cut_off.breach.position) == ("command", within)
+
+
 async def test_a_changed_row_of_a_read_model_is_found() -> None:
     """One unit more in a table is seen, and the read model is named."""
     shop = await short_show()
@@ -162,40 +161,6 @@ async def test_a_changed_row_of_a_read_model_is_found() -> None:
 
 
 # What somebody with a pen could do: each takes the honest records and returns the position of the first breach.
-
-Forge = Callable[[list[Record]], int]
-
-
-def first(records: Sequence[Record], kind: type) -> int:
-    """Return the place in the list of the first event of a kind."""
-    return next(place for place, record in enumerate(records) if isinstance(read(record), kind))
-
-
-def read(record: Record) -> Any:
-    """Return a record's event."""
-    return WIRE.decode(record.topic, record.state)
-
-
-def rewrite(records: list[Record], place: int, **changes: Any) -> int:
-    """Change fields of an event; return its position."""
-    _, state = WIRE.encode(evolve(read(records[place]), **changes))
-    records[place] = evolve(records[place], state=state)
-    return records[place].position
-
-
-def replace(records: list[Record], place: int, event: Any) -> int:
-    """Put another event in a record's place; return its position."""
-    topic, state = WIRE.encode(event)
-    records[place] = evolve(records[place], topic=topic, state=state)
-    return records[place].position
-
-
-def envelope(records: list[Record], place: int, /, **changes: Any) -> int:
-    """Change the envelope of a whole command; return the position of its first record."""
-    metadata = evolve(WIRE.decode_metadata(records[place].metadata), **changes)
-    for number in range(place, place + WIRE.decode_metadata(records[place].metadata).records):
-        records[number] = evolve(records[number], metadata=WIRE.encode_metadata(metadata))
-    return records[place].position
 
 
 def _gap(records: list[Record]) -> int:
@@ -314,7 +279,11 @@ def _reserved_at_another_price(records: list[Record]) -> int:
 
 
 def _reserved_and_not_ordered(records: list[Record]) -> int:
-    return replace(records, first(records, o.OrderPlaced), o.PaymentFailed("pay-1", "declined"))
+    place = first(records, o.OrderPlaced)
+    placed = read(records[place])
+    asked = (o.AskedLine(LISTING, 2),)
+    refused = o.OrderRefused(STREAM, placed.buyer_id, asked, "window_closed", {}, 1, placed.placed_at)
+    return replace(records, place, refused)
 
 
 def _sold_less_than_was_paid(records: list[Record]) -> int:
@@ -324,6 +293,10 @@ def _sold_less_than_was_paid(records: list[Record]) -> int:
 
 def _sold_and_not_paid(records: list[Record]) -> int:
     return replace(records, first(records, o.PaymentCaptured), o.PaymentFailed("pay-1", "declined"))
+
+
+def _sold_in_another_currency(records: list[Record]) -> int:
+    return rewrite(records, first(records, o.OrderPlaced), currency="KWD")
 
 
 def _turned_away_for_nothing(records: list[Record]) -> int:
@@ -380,6 +353,7 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
         *(_ordered_and_not_reserved, _reserved_for_another, _reserved_at_another_price, _reserved_and_not_ordered),
         *(_sold_less_than_was_paid, _sold_and_not_paid),
     ],
+    "offer": [_sold_in_another_currency],
     "sold_out": [_turned_away_for_nothing, _said_more_was_left],
     "captured": [_captured_too_much],
     "refunds": [_refunded_too_much, _refund_that_does_not_add_up, _refund_of_nothing],
