@@ -41,7 +41,7 @@ BEGINNINGS: Final = frozenset({
     StreamScheduled, li.ListingCreated, o.OrderPlaced, o.OrderRefused, c.CommissionAccrued, c.CommissionExcluded,
 })  # fmt: skip
 """What a history begins with and has nowhere else. Only a host may be on air again and again."""
-KEPT_STATES: Final = 20_000
+KEPT_STATES: Final = 15_000
 _Entry = tuple[int, Any]
 """Version and state."""
 _Check = Callable[[Record, Metadata, Any, Any, Any], None]
