@@ -7,11 +7,13 @@ key counts per principal, so nobody meets another's keys. A request without a ke
 import hashlib
 import re
 import secrets
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from domain.refusal import Refusal, refusal
 
+_CHANCE_BYTES, _DRAWN_TOGETHER = 10, 256
 KEY: Final = re.compile(r"[ -~]{1,255}")
 
 
@@ -49,7 +51,19 @@ def key_in(header: bytes | None) -> str | None:
 
 def new_id(kind: str, now: datetime) -> str:
     """Name a new thing so that later ones sort after it: milliseconds, then chance, as in a UUID of version 7."""
-    return f"{kind}-{int(now.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+    return f"{kind}-{int(now.timestamp() * 1000):012x}{next(_chances)}"
+
+
+def _drawn() -> Iterator[str]:
+    """Draw chance for many ids at a time: asking the system for each took a twentieth of the till's time."""
+    digits = 2 * _CHANCE_BYTES
+    while True:
+        drawn = secrets.token_hex(_CHANCE_BYTES * _DRAWN_TOGETHER)
+        for begin in range(0, len(drawn), digits):
+            yield drawn[begin : begin + digits]
+
+
+_chances = _drawn()
 
 
 def part_id(kind: str, of_command: str) -> str:

@@ -1,9 +1,11 @@
 """Said twice, done once: the same key gets the first answer, another body gets a refusal."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from api.idempotency import new_id
 from tests.api.shopfront import BUYER, Build, Shopfront, opened, problem
 
 
@@ -132,3 +134,13 @@ async def test_a_key_of_a_request_that_left_no_record_may_be_used_again(shop: Sh
     problem(await shop.order(stream_id, "listing-none", key="tap-1"), 404, "not_found")
     assert await shop.head() == head
     assert (await shop.order(stream_id, listing_id, key="tap-1")).status_code == 201
+
+
+def test_new_names_never_repeat_and_later_ones_sort_after() -> None:
+    """Given thousands of names of a millisecond and of the next, no two are the same, all are as long, and they sort."""
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    first = [new_id("order", now) for _ in range(2_000)]
+    later = [new_id("order", now + timedelta(milliseconds=1)) for _ in range(2_000)]
+    assert len({*first, *later}) == 4_000
+    assert {len(each) for each in (*first, *later)} == {len("order-") + 12 + 20}
+    assert max(first) < min(later)
