@@ -137,7 +137,7 @@ async def test_a_key_of_a_request_that_left_no_record_may_be_used_again(shop: Sh
 
 
 def test_new_names_never_repeat_and_later_ones_sort_after() -> None:
-    """Given thousands of names of a millisecond and of the next, no two are the same, all are as long, and they sort."""
+    """Given thousands of names of one millisecond and of the next, all differ, are as long, and sort."""
     now = datetime(2030, 1, 1, tzinfo=UTC)
     first = [new_id("order", now) for _ in range(2_000)]
     later = [new_id("order", now + timedelta(milliseconds=1)) for _ in range(2_000)]
