@@ -37,6 +37,7 @@ _NO_JOURNAL = "The database holds no journal: install it with a user that may cr
 _WHOLE = "restore a whole backup"
 _GUARDS = {"journal.record": 58, "journal.head": 42, "journal.meta": 42}
 """The tables with a trigger that refuses, and what it refuses, as pg_trigger has it: 42 is DELETE and TRUNCATE."""
+_GUARDED_AGAIN = "{} had lost its trigger, which is back: livetill verify tells whether it was changed"
 _GUARDED = "Others than journal.append could change {}: install again to put its trigger back"
 
 
@@ -192,14 +193,17 @@ def _way_round_findings(connection: psycopg.Connection[Any]) -> list[str]:
         WHERE p.pronamespace = 'journal'::regnamespace AND p.proname IN ('append', 'hold') AND a.rolname = %s"""
     if _scalar(connection, called, AUDITOR_ROLE):
         findings.append(f"{AUDITOR_ROLE} may call journal.append: install again, or revoke EXECUTE")
+    findings += [_GUARDED.format(table) for table in _unguarded(connection)]
+    return findings + _function_findings(connection)
+
+
+def _unguarded(connection: psycopg.Connection[Any]) -> list[str]:
+    """Return the tables that others than ``append`` could change, whatever they may."""
     guarded = """
         SELECT EXISTS (
             SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled = 'A' AND tgtype = %s
                 AND tgqual IS NULL AND tgfoid = to_regproc('journal.refuse'))"""
-    findings += [
-        _GUARDED.format(table) for table, kind in _GUARDS.items() if not _scalar(connection, guarded, table, kind)
-    ]
-    return findings + _function_findings(connection)
+    return [table for table, kind in _GUARDS.items() if not _scalar(connection, guarded, table, kind)]
 
 
 def _function_findings(connection: psycopg.Connection[Any]) -> list[str]:
@@ -250,9 +254,10 @@ def _upgrade(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
             raise InstallationError(_too_new(version))
         for role in (OWNER_ROLE, APP_ROLE, AUDITOR_ROLE):
             _ensure_role(connection, role)
+        unguarded = _unguarded(connection) if version else []
         for script in (*SCRIPTS[version:], _RIGHTS):
             connection.execute(_script(script))
-        return _mend_head(connection)
+        return (*(_GUARDED_AGAIN.format(table) for table in unguarded), *_mend_head(connection))
 
 
 def _mend_head(connection: psycopg.Connection[Any]) -> tuple[str, ...]:

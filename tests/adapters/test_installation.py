@@ -341,6 +341,15 @@ def test_a_way_round_append_is_found_and_closed(installed_url: str, way_round: s
     check(installed_url)
 
 
+def test_a_trigger_that_was_off_comes_back_with_a_word(installed_url: str) -> None:
+    """Whoever installs is told: what was changed meanwhile only a walk over the journal finds."""
+    run(installed_url, "ALTER TABLE journal.record DISABLE TRIGGER append_only")
+    assert install(installed_url) == (
+        "journal.record had lost its trigger, which is back: livetill verify tells whether it was changed",
+    )
+    assert install(installed_url) == ()
+
+
 @pytest.mark.parametrize(
     ("histories", "expected", "versions"),
     [("{}", "{}", "{7,0,4}"), ("{}", "{}", "{1}"), ("{a}", "{0}", "{1,3}"), ("{a}", "{0}", "{2,1}"),
