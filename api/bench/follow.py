@@ -4,7 +4,7 @@ import time
 
 from api.bench.floor import floor
 from api.bench.report import Measured
-from api.bench.scratch import in_scratch
+from api.bench.scratch import in_scratch, read_per_s
 from api.bench.stage import watched
 from api.compose import Opened, follower_on
 
@@ -31,7 +31,7 @@ async def _follow(parts: Opened, seconds: float) -> Measured:
         began = time.perf_counter()
         head = await follower.catch_up()
         spent = time.perf_counter() - began
-    scanned_per_s = await _scanned_per_s(parts, head)
+    scanned_per_s = await read_per_s(parts)
     measured.figures |= {
         "records_per_s": (head - before) / spent,
         "processor_us_per_record": 1e6 * watch.used_seconds / (head - before),
@@ -43,11 +43,3 @@ async def _follow(parts: Opened, seconds: float) -> Measured:
     measured.checks["the read models hold the whole journal"] = head == await parts.journal.head()
     measured.checks["nothing had to be parked"] = not await follower.parked()
     return measured
-
-
-async def _scanned_per_s(parts: Opened, head: int) -> float:
-    """Return how many records a second are read when nothing is done with them: what following cannot exceed."""
-    began = time.perf_counter()
-    async for _ in parts.journal.scan():
-        continue
-    return head / (time.perf_counter() - began)

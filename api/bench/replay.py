@@ -10,7 +10,7 @@ from typing import Any
 from api.bench.floor import floor
 from api.bench.follow import PAID_EVERY, RECORDS_AN_ORDER
 from api.bench.report import Measured
-from api.bench.scratch import in_scratch, mean_record_bytes
+from api.bench.scratch import in_scratch, mean_record_bytes, read_per_s
 from api.bench.stage import environment, watched, yardstick
 from api.compose import Opened, follower_on
 
@@ -40,6 +40,9 @@ async def _replay(parts: Opened, directory: Path, records: int, seconds: float) 
     compared = [each["same"] for each in certificate["read_models"]]
     measured.checks["every read model is what its replay is"] = bool(compared) and all(compared)
     measured.checks["the whole journal was verified"] = position == await parts.journal.head()
+    scanned_per_s = await read_per_s(parts)
+    measured.compare("reading alone", {"records_per_s": scanned_per_s})
+    measured.ratio("reading", measured.figures["records_per_s"], scanned_per_s)
     record_bytes = round(await mean_record_bytes(parts))
     options = ("--directory", directory / "umadb", "--seconds", min(seconds, 5.0), "--record-bytes", record_bytes)
     umadb = await yardstick("umadb", *options)

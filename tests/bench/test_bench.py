@@ -32,7 +32,7 @@ def run(*arguments: str) -> dict[str, Any]:
         (("hot-listing", "--viewers", "20"), HOT_LISTING | AUDIENCE),
         (("till", "--listings", "3"), TILL),
         (("follow",), {"records_per_s", "rss_mb"}),
-        (("replay", "--records", "30000"), {"records_per_s", "rss_mb", "ratio_umadb_read"}),
+        (("replay", "--records", "30000"), {"records_per_s", "rss_mb", "ratio_reading", "ratio_umadb_read"}),
         (("growth", "--orders", "2000", "--orders", "4000"), {"ratio_growth", "cold_start_s_at_4000"}),
     ],
     ids=lambda each: each[0] if isinstance(each, tuple) else "",
