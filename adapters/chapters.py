@@ -1,9 +1,9 @@
 """How the chapters of a listing are written: what has changed of its state, in MessagePack.
 
 A chapter holds the small core of the state as it is at its end (offer, window, units) and of the growing collections
-only what the stretch has touched, with values as they are at its end: merging is ``dict.update``, and all chapters of
-a history together are as long as the history and no longer. Holds and sales stay packed when they are read, for a
-listing with a million of them needs none to sell the next unit.
+only what the stretch has touched, with values as they are at its end, so all chapters of a history together are as long
+as the history and no longer. Holds and sales stay in pages and packed when they are read (``chapter_pages``), for a
+listing with a million of them needs none to sell the next unit; of buyers' counts all are needed (``chapter_counts``).
 
 The topic names the shape of the state's classes, so chapters of another livetill's state are left alone by themselves.
 When an event comes to *mean* something else for the same fields, ``VERSION`` must be raised; the golden chapter in
@@ -25,6 +25,8 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 import attrs
 import msgspec
 
+from adapters.chapter_counts import CountRows, Counts
+from adapters.chapter_pages import Page, Pages, Rows
 from domain.ids import LISTING as LISTING_KIND
 from domain.listing.offer import Window
 from domain.listing.state import Listing, Offer
@@ -32,26 +34,10 @@ from domain.listing.units import Book, Hold, Sale, Units
 from domain.persistent import Heap, Map, PackedMap
 from domain.record import UnreadableError
 
-VERSION: Final = 2
+VERSION: Final = 3
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _CHECKSUM_BYTES: Final = 4
-
-
-class _Rows(msgspec.Struct, array_like=True):
-    """What became of values: those that are new or have changed, and the keys that are gone."""
-
-    keys: list[str]
-    rows: bytes
-    """Their values in the same order, still packed."""
-    gone: list[str]
-
-
-class _Counts(msgspec.Struct, array_like=True):
-    """What became of counts."""
-
-    now: dict[str, int]
-    gone: list[str]
 
 
 class ListingChapter(msgspec.Struct, array_like=True):
@@ -63,14 +49,16 @@ class ListingChapter(msgspec.Struct, array_like=True):
     units: Units
     sold_out: bool
     short: int
-    holds: _Rows
+    holds: Rows
     """By deadline."""
     deadlines: bytes
     """Of these, in microseconds, eight bytes each."""
-    sales: _Rows
-    bought: _Counts
-    discounted: _Counts
-    references: _Counts
+    due: str
+    """The hold that the first of the deadlines is of."""
+    sales: Rows
+    bought: CountRows
+    discounted: CountRows
+    references: CountRows
 
 
 class ListingChapters:
@@ -89,12 +77,13 @@ class ListingChapters:
         sales, sales_gone = now.book.sales.since(before.book.sales)
         content = ListingChapter(
             bond, now.offer, now.window, now.units, now.sold_out, now.short,
-            self._rows({key: _hold_row(key, holds[key], until) for until, key in by_deadline}, holds_gone),
+            Rows.of({key: _hold_row(key, holds[key], until) for until, key in by_deadline}, holds_gone),
             _pack_deadlines([until for until, _ in by_deadline]),
-            self._rows({key: _sale_row(key, sales[key]) for key in sorted(sales)}, sales_gone),
-            _counts(now.book.bought, before.book.bought),
-            _counts(now.discounted, before.discounted),
-            _counts(now.references, before.references),
+            by_deadline[0][1] if by_deadline else "",
+            Rows.of({key: _sale_row(key, sales[key]) for key in sorted(sales)}, sales_gone),
+            CountRows.of(*now.book.bought.since(before.book.bought)),
+            CountRows.of(*now.discounted.since(before.discounted)),
+            CountRows.of(*now.references.since(before.references)),
         )  # fmt: skip
         written = self._encode(content)
         return zlib.crc32(written).to_bytes(_CHECKSUM_BYTES) + written
@@ -109,9 +98,6 @@ class ListingChapters:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UnreadableError(f"a chapter cannot be read: {error}") from error
 
-    def _rows(self, rows: dict[str, Any], gone: list[str]) -> _Rows:
-        return _Rows([*rows], self._encode([*rows.values()]), sorted(gone))
-
     def merging(self) -> "ListingMerging":
         """Begin with the state before the first event."""
         return ListingMerging()
@@ -123,39 +109,41 @@ class ListingMerging:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._last: ListingChapter | None = None
-        self._holds: dict[str, Any] = {}
-        self._sales: dict[str, Any] = {}
-        self._bought: dict[str, int] = {}
-        self._discounted: dict[str, int] = {}
-        self._references: dict[str, int] = {}
-        self._runs: list[tuple[_Run, list[str]]] = []
-        """Of each chapter, the deadlines of its holds, and those before it that it has closed."""
+        self._holds: list[Rows] = []
+        self._due: list[tuple[bytes, str]] = []
+        """Of the holds of each chapter the deadlines, and which is the first."""
+        self._sales: list[Rows] = []
+        self._bought = Counts()
+        self._discounted = Counts()
+        self._references = Counts()
 
     def add(self, chapter: ListingChapter) -> None:
         """Take the next chapter, as ``open`` gave it."""
         self._last = chapter
-        _merge(self._holds, _pages(chapter.holds), chapter.holds.gone)
-        _merge(self._sales, _pages(chapter.sales), chapter.sales.gone)
-        _merge(self._bought, chapter.bought.now, chapter.bought.gone)
-        _merge(self._discounted, chapter.discounted.now, chapter.discounted.gone)
-        _merge(self._references, chapter.references.now, chapter.references.gone)
-        self._runs.append((_Run(chapter.holds.keys, _unpack_deadlines(chapter.deadlines)), chapter.holds.gone))
+        self._holds.append(chapter.holds)
+        self._due.append((chapter.deadlines, chapter.due))
+        self._sales.append(chapter.sales)
+        self._bought.merge(chapter.bought)
+        self._discounted.merge(chapter.discounted)
+        self._references.merge(chapter.references)
 
     async def state(self) -> Listing:
         """Return the listing after the last chapter; nothing may be added any more."""
         last = self._last
         if last is None:
             return Listing()
-        deadlines = await _open(self._runs)
+        holds = await _still_counting(self._holds)
+        runs = [_Run.of(page, *due) for page, due in zip(holds, self._due, strict=True) if len(page)]
+        sales = await _still_counting(self._sales)
         return Listing(
             offer=last.offer,
             window=last.window,
             units=last.units,
             book=Book(
-                holds=PackedMap(self._holds, _hold),
-                sales=PackedMap(self._sales, _sale),
+                holds=PackedMap(Pages(holds), _hold),
+                sales=PackedMap(Pages(sales), _sale),
                 bought=Map.over(self._bought),
-                deadlines=Heap.of_runs(deadlines),
+                deadlines=Heap.of_runs(runs),
             ),
             sold_out=last.sold_out,
             short=last.short,
@@ -164,68 +152,42 @@ class ListingMerging:
         )
 
 
+async def _still_counting(chapters: Sequence[Rows]) -> list[Page]:
+    """Return the pages of some chapters, each without what later ones have made away with."""
+    pages, gone = [], set[str]()
+    for rows in reversed(chapters):
+        page = Page(rows, gone)
+        pages.append(page)
+        gone.difference_update(page.left_out)
+        gone.update(rows.gone)
+        await asyncio.sleep(0)
+    return pages[::-1]
+
+
 @attrs.frozen
 class _Run(Sequence[tuple[datetime, str]]):
-    """The deadlines of one chapter's holds, earliest first; an instant is made when somebody looks."""
+    """The deadlines of one chapter's holds, earliest first; an instant is made when somebody looks.
 
-    ids: list[str]
+    The first is known without opening the page.
+    """
+
+    page: Page
     deadlines: "array[int]"
+    due: str
+
+    @classmethod
+    def of(cls, page: Page, packed: bytes, due: str) -> "_Run":
+        """Leave out the holds that later chapters have closed, or all of them would be waded through one day."""
+        deadlines = _unpack_deadlines(packed)
+        if page.still is None:
+            return cls(page, deadlines, due)
+        return cls(page, array("q", compress(deadlines, page.still)), page.keys[0])
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.deadlines)
 
     def __getitem__(self, index: Any) -> Any:
-        return _instant(self.deadlines[index]), self.ids[index]
-
-    def without(self, gone: set[str]) -> "_Run":
-        """Leave out the holds that later chapters have closed, or all of them would be waded through one day."""
-        if gone.isdisjoint(self.ids):
-            return self
-        still = [each not in gone for each in self.ids]
-        return _Run([*compress(self.ids, still)], array("q", compress(self.deadlines, still)))
-
-
-async def _open(runs: Sequence[tuple[_Run, list[str]]]) -> list[_Run]:
-    """Return the deadlines of holds that are still open at the end of the last run."""
-    still, gone = [], set[str]()
-    for run, closed in reversed(runs):
-        still.append(run.without(gone))
-        gone.update(closed)
-        await asyncio.sleep(0)
-    return still
-
-
-class _Page:
-    """The values of one chapter, packed all together: the first that is asked for opens it."""
-
-    __slots__ = ("_keys", "_rows", "_values")
-
-    def __init__(self, changes: _Rows) -> None:
-        self._keys, self._rows = changes.keys, changes.rows
-        self._values: dict[str, msgspec.Raw] | None = None
-
-    def __getitem__(self, key: str) -> msgspec.Raw:
-        if self._values is None:
-            self._values = dict(zip(self._keys, _opened_rows(self._rows), strict=True))
-        return self._values[key]
-
-
-_opened_rows = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
-
-
-def _pages(changes: _Rows) -> dict[str, Any]:
-    return dict.fromkeys(changes.keys, _Page(changes))
-
-
-def _merge(into: dict[str, Any], now: dict[str, Any], gone: list[str]) -> None:
-    into.update(now)
-    for key in gone:
-        into.pop(key, None)
-
-
-def _counts(now: Map[str, int], before: Map[str, int]) -> _Counts:
-    changed, gone = now.since(before)
-    return _Counts(dict(sorted(changed.items())), sorted(gone))
+        return _instant(self.deadlines[index]), self.page.keys[index] if index else self.due
 
 
 def _pack_deadlines(microseconds: Sequence[int]) -> bytes:
@@ -252,7 +214,7 @@ _hold_fields = msgspec.msgpack.Decoder(tuple[str | None, str, str, int, int, int
 def _hold(key: str, packed: Any) -> Hold:
     if type(packed) is Hold:
         return packed
-    order_id, buyer_id, host_id, quantity, until, reserved, amount_minor, discount_id = _hold_fields(packed[key])
+    order_id, buyer_id, host_id, quantity, until, reserved, amount_minor, discount_id = _hold_fields(packed)
     return Hold(
         _order_id(key, order_id), buyer_id, host_id, quantity, _instant(until), reserved, amount_minor, discount_id
     )
@@ -271,7 +233,7 @@ _sale_fields = msgspec.msgpack.Decoder(tuple[str | None, str, str, int, bool, tu
 def _sale(key: str, packed: Any) -> Sale:
     if type(packed) is Sale:
         return packed
-    order_id, buyer_id, host_id, quantity, shipped, returns, discount_id = _sale_fields(packed[key])
+    order_id, buyer_id, host_id, quantity, shipped, returns, discount_id = _sale_fields(packed)
     return Sale(_order_id(key, order_id), buyer_id, host_id, quantity, shipped, returns, discount_id)
 
 

@@ -14,7 +14,7 @@ a value is counting up by one, mostly a step or two; ``pop`` is O(log n). Versio
 Neither is safe to share between threads.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -29,7 +29,7 @@ class Map(Generic[K, V]):
     """A persistent mapping; its order is not promised."""
 
     __slots__ = ("_items", "_key", "_newer", "_old")
-    _items: dict[K, V] | None
+    _items: MutableMapping[K, V] | None
     _newer: "Map[K, V]"
     _key: K
     _old: V
@@ -39,7 +39,7 @@ class Map(Generic[K, V]):
         self._items = dict(items) if items else {}
 
     @classmethod
-    def over(cls, items: dict[K, V]) -> "Map[K, V]":
+    def over(cls, items: MutableMapping[K, V]) -> "Map[K, V]":
         """Take a dict over as it is; nobody else may change it."""
         found: Map[K, V] = Map.__new__(Map)
         found._items = items
@@ -101,28 +101,28 @@ class Map(Generic[K, V]):
         return self if old is _ABSENT else self._succeeded_by(items, key, old)
 
     def since(self, older: "Map[K, V]") -> tuple[dict[K, V], list[K]]:
-        """Return what an older version lacks: the pairs that are new or have changed, and the keys that are gone.
+        """Return what an older version lacks: pairs that are new or have changed, and the keys whose values are gone.
 
-        Takes as long as there were changes since then, and leaves the dict where it is. Between maps that share no
-        past, as after one was emptied and begun anew, it takes as long as both are.
+        A key that has another value now is in both. Takes as long as there were changes since then, and leaves the dict
+        where it is. Between maps that share no past, as after one was emptied and begun anew, it takes as long as both
+        are.
         """
         newest, mine = self._notes()
         root, theirs = older._notes()
-        items: dict[K, V] = newest._items or {}
+        items: Mapping[K, V] = newest._items or {}
         if root is not newest:
             items, mine, theirs = {}, dict(self.items()), dict(older.items())
         changed, gone = dict[K, V](), list[K]()
         for key in theirs | mine:
             new = mine[key] if key in mine else items.get(key, _ABSENT)
             old = theirs[key] if key in theirs else items.get(key, _ABSENT)
-            if new is old:
+            both = new is not _ABSENT and old is not _ABSENT
+            if new is old or (both and self._opened(key, new) == self._opened(key, old)):
                 continue
-            if new is _ABSENT:
-                gone.append(key)
-            elif old is _ABSENT:
+            if new is not _ABSENT:
                 changed[key] = self._opened(key, new)
-            elif (value := self._opened(key, new)) != self._opened(key, old):
-                changed[key] = value
+            if old is not _ABSENT:
+                gone.append(key)
         return changed, gone
 
     def _notes(self) -> "tuple[Map[K, V], dict[K, V]]":
@@ -138,13 +138,13 @@ class Map(Generic[K, V]):
         """Return a value as it is to be read."""
         return value
 
-    def _succeeded_by(self, items: dict[K, V], key: K, old: V) -> "Map[K, V]":
+    def _succeeded_by(self, items: MutableMapping[K, V], key: K, old: V) -> "Map[K, V]":
         newer: Map[K, V] = Map.__new__(Map)
         newer._items = items
         self._items, self._newer, self._key, self._old = None, newer, key, old
         return newer
 
-    def _rooted(self) -> dict[K, V]:
+    def _rooted(self) -> MutableMapping[K, V]:
         if self._items is not None:
             return self._items
         path, node = [], self
@@ -173,14 +173,14 @@ class Map(Generic[K, V]):
 class PackedMap(Map[K, V]):
     """A persistent mapping that starts from values somebody has packed; ``unpack`` returns what is not packed as is.
 
-    A million values cost a dict to have, and only those that are asked for cost more.
+    A value costs something only when it is asked for.
     """
 
     __slots__ = ("_unpack",)
     _unpack: Callable[[K, Any], V]
 
-    def __init__(self, packed: dict[K, Any], unpack: Callable[[K, Any], V]) -> None:
-        """Take a dict over; nobody else may change it."""
+    def __init__(self, packed: MutableMapping[K, Any], unpack: Callable[[K, Any], V]) -> None:
+        """Take a mapping over; nobody else may change it."""
         self._items, self._unpack = packed, unpack
 
     def get(self, key: K, default: D = None) -> V | D:  # type: ignore[assignment]
@@ -213,7 +213,7 @@ class PackedMap(Map[K, V]):
     def _opened(self, key: K, value: V) -> V:
         return self._unpack(key, value)
 
-    def _succeeded_by(self, items: dict[K, V], key: K, old: V) -> Map[K, V]:
+    def _succeeded_by(self, items: MutableMapping[K, V], key: K, old: V) -> Map[K, V]:
         newer: PackedMap[K, V] = PackedMap.__new__(PackedMap)
         newer._items, newer._unpack = items, self._unpack
         self._items, self._newer, self._key, self._old = None, newer, key, old

@@ -195,14 +195,14 @@ class Shelf(Map[str, V]):
                 yield key, self._taken(written)
 
     def since(self, older: Map[str, V]) -> tuple[dict[str, V], list[str]]:
-        """Return what has changed since this was last asked: pairs that are new or different, keys that are gone."""
+        """Return what has changed since this was last asked: pairs that are new or different, keys of values gone."""
         before = self._changed
         assert older is self, "a walked mapping has no older versions"
         assert before is not None, "it was not told to note what changes"
         self._changed = {}
-        now = {key: self._found(key) for key in before}
-        changed = {key: value for key, value in now.items() if value is not _ABSENT and value != before[key]}
-        return changed, [key for key, value in now.items() if value is _ABSENT and before[key] is not _ABSENT]
+        now = {key: value for key in before if (value := self._found(key)) != before[key]}
+        changed = {key: value for key, value in now.items() if value is not _ABSENT}
+        return changed, [key for key in now if before[key] is not _ABSENT]
 
     def put_away(self, file: sqlite3.Connection, known: bytearray) -> None:
         """Write everything to the file, and note it in the filter."""

@@ -25,7 +25,7 @@ from tests.domain.subject import Subject, depths
 from tests.domain.test_listing_walk import FLASH, ListingWalk
 
 GOLDEN: Final = Path(__file__).parents[1] / "golden" / "listing.chapter"
-TOPIC: Final = "listing.chapter.v2.7e4afb84"
+TOPIC: Final = "listing.chapter.v3.7e4afb84"
 BOND: Final = bytes(16)
 
 
