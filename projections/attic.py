@@ -139,7 +139,7 @@ class Attic:
 class Shelf(Map[str, V]):
     """A mapping that changes in place; to whoever folds it looks like one that does not."""
 
-    __slots__ = ("_attic", "_changed", "_hot", "_number", "_put", "_taken")
+    __slots__ = ("_attic", "_changed", "_hot", "_number", "_put", "_taken", "gone")
 
     def __init__(self, attic: Attic, put: Callable[[V], Any], taken: Callable[[Any], V], *, marked: bool) -> None:
         """Start empty. ``put`` makes of a value what SQLite can hold, ``taken`` makes the value of it again."""
@@ -148,6 +148,8 @@ class Shelf(Map[str, V]):
         self._changed: dict[str, V] | None = {} if marked else None
         """By key: what it was when ``since`` was last asked."""
         self._number = attic.add(self)
+        self.gone: V | None = None
+        """What was taken away last: there is no older version in which it could be looked up."""
 
     def get(self, key: str, default: D = None) -> V | D:  # type: ignore[assignment]  # None unless told
         """Return the value of ``key`` or ``default``."""
@@ -180,6 +182,7 @@ class Shelf(Map[str, V]):
         """Take the value of ``key`` away, if it has one."""
         found = self._found(key)
         if found is not _ABSENT:
+            self.gone = found
             if self._changed is not None:
                 self._changed.setdefault(key, found)
             self._hot.pop(key, None)
@@ -304,6 +307,15 @@ def units_due(listing: Listing, now: datetime) -> int:
         if (hold := listing.book.holds.get(key)) is not None and hold.until == until
     }  # one that was made anew at the same instant is there twice
     return sum(quantities.values())
+
+
+def released(listing: Listing, reservation_id: str) -> Hold:
+    """Return the hold of a walked listing of which units were released just now; perhaps it is gone with them."""
+    holds = listing.book.holds
+    assert isinstance(holds, Shelf)
+    hold: Hold | None = holds.get(reservation_id) or holds.gone
+    assert hold is not None, "a hold from which nothing could be released"
+    return hold
 
 
 def _hold_put(hold: Hold) -> bytes:

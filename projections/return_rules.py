@@ -4,22 +4,28 @@ A listing and an order both say so, in the same command and in either order: whe
 back, its own record stands in front of the listings'. So there is one signed account of each kind and reservation, to
 which listings add and from which orders take, and nothing may be left of it when the command ends. The same holds for
 money: what came for nothing, and what was paid for units that are given up, goes back by the command that says so.
+
+Units that are only held are given up when their time is over, or earlier where their order says so in the same command.
+An order expires when its time is over, or earlier where a payment came for nothing: a server whose clock was ahead gave
+its units to somebody else.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from domain.ids import reservation_id
-from domain.listing.events import UnitsReturned, UnitsShipped
+from domain.ids import OrderId, reservation_id
+from domain.listing.events import UnitsReleased, UnitsReturned, UnitsShipped
 from domain.listing.state import Listing
 from domain.order import events as o
 from domain.order.state import Order, Stage
 from domain.record import Metadata, Record
+from projections.attic import released
 from projections.breach import BreachError
 
 SENT: Final = "sent"
 BACK: Final = "taken back"
 OWED: Final = "owed"
+EARLY: Final = "early"
 
 
 class ReturnRules:
@@ -28,13 +34,17 @@ class ReturnRules:
     def __init__(self) -> None:
         self.open: dict[tuple[str, str], int] = {}
         """What the current command has left open, by kind and reservation, order or payment; always this one dict."""
+        self._given_up: tuple[str, OrderId] = ("", "")
+        """The last order that gave units up, and by which command."""
         self.checks: dict[type, Callable[..., None]] = {
+            UnitsReleased: self._units_free,
             UnitsShipped: self._units_sent,
             UnitsReturned: self._units_back,
             o.OrderShipped: self._sent,
             o.ReturnReceived: self._returned,
             o.LineCancelled: self._line_cancelled,
             o.OrderCancelled: self._cancelled,
+            o.OrderExpired: self._expired,
             o.PaymentOrphaned: self._orphaned,
         }
 
@@ -42,6 +52,14 @@ class ReturnRules:
         left = self.open.pop((kind, key), 0) + amount
         if left:
             self.open[kind, key] = left
+
+    def _units_free(
+        self, record: Record, metadata: Metadata, event: UnitsReleased, _: Listing, listing: Listing
+    ) -> None:
+        hold = released(listing, event.reservation_id)
+        if hold.until > metadata.ingress_at and self._given_up != (metadata.command_id, hold.order_id):
+            found = f"{event.quantity} units of {event.reservation_id}, held until {hold.until}, are free before"
+            raise BreachError(record.position, "deadlines", found)
 
     def _units_sent(self, _: Record, __: Metadata, event: UnitsShipped, *___: Listing) -> None:
         self._book(SENT, event.reservation_id, event.quantity)
@@ -61,26 +79,38 @@ class ReturnRules:
     def _returned(self, record: Record, _: Metadata, event: o.ReturnReceived, *__: Order) -> None:
         self._book(BACK, reservation_id(record.history_id, event.line_id), -event.quantity)
 
-    def _line_cancelled(self, record: Record, _: Metadata, event: o.LineCancelled, before: Order, after: Order) -> None:
+    def _line_cancelled(
+        self, record: Record, metadata: Metadata, event: o.LineCancelled, before: Order, after: Order
+    ) -> None:
         """Expect the units back, and what was paid for them above what the rest of the line costs."""
+        self._given_up = metadata.command_id, record.history_id
         if before.stage is Stage.PAID:
             facts = before.lines[event.line_id]
             excess_minor = facts.due_minor - after.lines[event.line_id].due_minor
             self._book(BACK, reservation_id(record.history_id, event.line_id), -event.quantity)
             self._book(OWED, record.history_id, min(excess_minor, facts.refundable_minor))
 
-    def _cancelled(self, record: Record, _: Metadata, __: o.OrderCancelled, before: Order, ___: Order) -> None:
+    def _cancelled(self, record: Record, metadata: Metadata, _: o.OrderCancelled, before: Order, __: Order) -> None:
         """Expect everything back; that includes what a last line's cancelling was to bring."""
+        self._given_up = metadata.command_id, record.history_id
         if before.stage is Stage.PAID:
             self.open.pop((OWED, record.history_id), None)
             for line_id, facts in before.lines.items():
                 self._book(BACK, reservation_id(record.history_id, line_id), -facts.kept)
                 self._book(OWED, record.history_id, facts.refundable_minor)
 
+    def _expired(self, record: Record, metadata: Metadata, event: o.OrderExpired, before: Order, _: Order) -> None:
+        self._given_up = metadata.command_id, record.history_id
+        if not before.awaits_payment:
+            raise BreachError(record.position, "deadlines", f"{record.history_id} expired when it was {before.stage}")
+        if before.holds_at(min(event.expired_at, metadata.ingress_at)):
+            self.open[EARLY, record.history_id] = 1
+
     def _orphaned(self, record: Record, _: Metadata, event: o.PaymentOrphaned, before: Order, __: Order) -> None:
         if before.payments.get(event.payment_id, "failed") != "failed":
             found = f"{event.payment_id} came for nothing, and was {before.payments[event.payment_id]} before"
             raise BreachError(record.position, "refunds", found)
+        self.open.pop((EARLY, record.history_id), None)
         self._book(OWED, event.payment_id, event.amount_minor)
 
     def refunded(self, record: Record, event: o.RefundIssued, before: Order, order: Order) -> None:
@@ -108,6 +138,8 @@ class ReturnRules:
         if not self.open:
             return
         (kind, key), left = self.open.popitem()
+        if kind == EARLY:
+            raise BreachError(record.position, "deadlines", f"{key} expired before its time, and nobody had paid")
         if kind == OWED:
             raise BreachError(record.position, "refunds", f"{left} of {key} should have gone back as well")
         silent = "its order does not say so" if left > 0 else "its listing does not say so"

@@ -311,6 +311,37 @@ def _taken_back_below_nothing(records: list[Record]) -> int:
     return rewrite(records, first(records, c.CommissionReversed, OWN), remaining_base_minor=-1)
 
 
+# What lasts until an instant that was said before
+
+RELEASED = li.UnitsReleased("order-5:1", 2, "expired")
+
+
+def _given_to_others_before_its_time(records: list[Record], **changes: Any) -> int:
+    return add(records, first(records, o.OrderPlaced, "order-5") + 1, LISTING, evolve(RELEASED, **changes))
+
+
+def _given_to_others_as_if_it_was_called_off(records: list[Record]) -> int:
+    return _given_to_others_before_its_time(records, reason="cancelled")
+
+
+def _given_to_others_in_part(records: list[Record]) -> int:
+    return _given_to_others_before_its_time(records, quantity=1)
+
+
+def _expired_before_its_time(records: list[Record]) -> int:
+    place = first(records, o.OrderPlaced, "order-5")
+    return add(records, place + 1, "order-5", o.OrderExpired(read(records[place]).placed_at))
+
+
+def _expired_before_its_time_with_another_on_its_lips(records: list[Record]) -> int:
+    place = first(records, o.OrderPlaced, "order-5")
+    return add(records, place + 1, "order-5", o.OrderExpired(read(records[place]).hold_expires_at))
+
+
+def _expired_though_it_was_paid(records: list[Record]) -> int:
+    return add(records, len(records), "order-5", o.OrderExpired(records[-1].recorded_at))
+
+
 FORGERIES: Mapping[str, Sequence[Forge]] = {
     "fold": [
         *(_ordered_once_more, _reversed_and_never_accrued, _sold_out_of_something),
@@ -339,6 +370,10 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
         *(_locked_before_it_was_delivered, _locked_before_its_time, _locked_twice),
         *(_delivered_once_more_to_be_locked_again, _locked_for_a_friend, _locked_in_another_currency),
         *(_taken_back_from_a_rival, _taken_back_from_what_is_pending_no_more, _taken_back_below_nothing),
+    ],
+    "deadlines": [
+        *(_given_to_others_before_its_time, _given_to_others_as_if_it_was_called_off, _given_to_others_in_part),
+        *(_expired_before_its_time, _expired_before_its_time_with_another_on_its_lips, _expired_though_it_was_paid),
     ],
 }
 

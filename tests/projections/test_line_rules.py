@@ -10,6 +10,7 @@ from domain.order.events import PaymentCaptured
 from projections.breach import Breach
 from projections.verify import verify
 from tests.builders import (
+    AIR_TIME,
     line,
     live_show,
     open_listing,
@@ -71,7 +72,8 @@ async def test_a_line_is_reserved_once() -> None:
 
 async def test_only_a_late_payment_reserves_again() -> None:
     """One in time sells what was held; holding it anew as well would keep it from others for ever."""
-    placed = [("listing-1", HELD), ("order-1", FIVE)]
+    held = units_reserved(quantity=5, amount_minor=5 * 1999, until=AIR_TIME)
+    placed = [("listing-1", held), ("order-1", FIVE)]
     again = [("listing-1", HELD), ("listing-1", SOLD)]
     late = payment_captured(amount_minor=5 * 1999, late=True)
     released = [("listing-1", li.UnitsReleased("order-1:1", 5, "expired"))]

@@ -23,7 +23,7 @@ from projections.memory import MemoryStore
 from projections.store import Write
 from projections.verify import Certificate, verify
 from tests.projections.evening import Evening
-from tests.projections.forging import WIRE, Forge, Written, envelope, first, read, replace, rewrite
+from tests.projections.forging import WIRE, Forge, Written, add, envelope, first, read, replace, rewrite
 from tests.rehearsal import LISTING, STREAM, Rehearsal
 
 
@@ -339,6 +339,10 @@ def _reversed_too_little(records: list[Record]) -> int:
     return rewrite(records, first(records, c.CommissionReversed), amount_minor=1)
 
 
+def _expired_while_it_was_held(records: list[Record]) -> int:
+    return add(records, len(records), "order-2", o.OrderExpired(records[-1].recorded_at))
+
+
 FORGERIES: Mapping[str, Sequence[Forge]] = {
     "dense": [_gap, _swapped],
     "time": [_back_in_time],
@@ -356,6 +360,7 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
     "offer": [_sold_in_another_currency],
     "sold_out": [_turned_away_for_nothing, _said_more_was_left],
     "captured": [_captured_too_much],
+    "deadlines": [_expired_while_it_was_held],
     "refunds": [_refunded_too_much, _refund_that_does_not_add_up, _refund_of_nothing],
     "commission": [_wrong_commission, _wrong_share, _reversed_too_little],
 }
