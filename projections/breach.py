@@ -34,8 +34,8 @@ RULES = {
     "offer": "an order is of a show that sells, names its host, terms and currency, and costs what its listings cost",
     "sold_out": "who was told that it is sold out had asked for more than there was",
     "captured": "what was captured is what was due, once, line by line",
-    "deadlines": "what is held is held until its time, unless its order says otherwise",
+    "deadlines": "what is held is held until its time or its order's word, what was sold may come back as terms say",
     "refunds": "no more went back than had come in, to where it came from, and what buys nothing goes back at once",
-    "commission": "it follows from a payment or refund, by the order's terms and its own rules, and shares sum to it",
+    "commission": "it follows from its order, by the terms of the sale and its own rules, and shares sum to it",
 }
 """Every rule that is verified, by its name."""

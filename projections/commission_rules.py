@@ -16,6 +16,7 @@ from domain.refusal import Refusal
 from domain.stream.state import Stream
 from projections.breach import BreachError
 from projections.owed import Owing
+from projections.ripening import Ripening
 
 
 def _revise(event: c.CommissionReversed | c.CommissionAdjusted, _: datetime) -> c.Command:
@@ -36,8 +37,8 @@ _ASKED: Final[Mapping[type, Callable[[Any, datetime], c.Command]]] = {
 class CommissionRules:
     """Takes what becomes of commissions; ``BreachError`` where it is not what was agreed."""
 
-    def __init__(self, streams: Mapping[str, tuple[int, Stream]], owing: Owing) -> None:
-        self._streams, self._owing = streams, owing
+    def __init__(self, streams: Mapping[str, tuple[int, Stream]], owing: Owing, ripening: Ripening) -> None:
+        self._streams, self._owing, self._ripening = streams, owing, ripening
         self.missing: dict[tuple[str, str], list[int]] = {}
         """Shares of a line that the current command has booked while others are to come; always this one dict."""
         self.checks: dict[type, Callable[..., None]] = {
@@ -68,6 +69,7 @@ class CommissionRules:
     def _excluded(self, record: Record, _: Metadata, event: c.CommissionExcluded, *__: Commission) -> None:
         self._named(record, event)
         self._owing.excluded(record, event)
+        self._ripening.excluded(record)
 
     def _named(self, record: Record, event: c.CommissionAccrued | c.CommissionExcluded) -> Stream:
         """Return the show of a commission, which says its currency; what it is of is its name."""
@@ -100,6 +102,8 @@ class CommissionRules:
             raise BreachError(record.position, "commission", found)
         if before.remaining_base_minor != after.remaining_base_minor:
             self._owing.stands(record, after.remaining_base_minor)
+        if isinstance(event, c.CommissionQualified):
+            self._ripening.qualified(record, event)
 
     def end(self, record: Record) -> None:
         """Let no share be missing at the end of a command."""

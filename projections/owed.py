@@ -7,7 +7,7 @@ the end of the journal; what is younger is not judged, for it may still be on it
 """
 
 import marshal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
 from operator import attrgetter
 from typing import Any, Final
@@ -19,7 +19,7 @@ from domain.order.state import LineFacts, Order
 from domain.record import Record
 from domain.stream import STREAM
 from domain.stream.state import Stream
-from domain.terms import Share
+from domain.terms import Share, Terms
 from domain.values import frozen
 from projections.attic import Attic, Shelf
 from projections.breach import BreachError
@@ -72,24 +72,33 @@ class Owing:
 
     def _owe(self, record: Record, order: Order, lines: Iterable[LineFacts]) -> None:
         order_id, position = record.history_id, record.position
-        shares = self._shares(record, order)
+        shares = self.terms_of(record, order).shares_for(order.host_id)
         earns = order.buyer_id == order.host_id or order.buyer_id in [each.payee_id for each in shares]
         sold = (order.stream_id, order.terms_version, None if earns else order.buyer_id)
         for facts in lines:
             line_id = facts.line.line_id
             for share in shares:
-                owed = commission_id(order_id, line_id, share.payee_id, Instrument.PERCENT.value)
+                owed = _commission(order_id, line_id, share)
                 if position > self._reacted:
                     self._owed.delete(owed)
                 elif owed not in self._excluded:
                     self._owed.set(owed, (order_id, line_id, facts.refundable_minor, position, *sold))
 
-    def _shares(self, record: Record, order: Order) -> tuple[Share, ...]:
+    def earning(self, record: Record, order: Order) -> Iterator[tuple[LineId, CommissionId]]:
+        """Yield the commissions of an order that are not out of terms, as far as is known, with their lines."""
+        shares = self.terms_of(record, order).shares_for(order.host_id)
+        for facts in order.lines.values():
+            if facts.captured_minor:
+                named = [_commission(record.history_id, facts.line.line_id, share) for share in shares]
+                yield from ((facts.line.line_id, each) for each in named if each not in self._excluded)
+
+    def terms_of(self, record: Record, order: Order) -> Terms:
+        """Return the terms that an order was sold under."""
         stream = self._stream(order.stream_id)
         if not 0 < order.terms_version <= len(stream.agreed):
             found = f"{record.history_id} was sold under terms that {order.stream_id} never agreed"
             raise BreachError(record.position, "commission", found)
-        return stream.terms_of(order.terms_version).shares_for(order.host_id)
+        return stream.terms_of(order.terms_version)
 
     def _stream(self, stream_id: str) -> Stream:
         return self._streams.get(stream_id, (0, STREAM.initial))[1]
@@ -104,9 +113,9 @@ class Owing:
 
     def excluded(self, record: Record, event: CommissionExcluded) -> None:
         """Note a commission that is none, for a buyer who hosts the show or earns on the sale."""
-        if self._begun(record, event, excluded=True) is not None:
-            self._owed.delete(record.history_id)
-            self._excluded.set(record.history_id, record.position)
+        self._begun(record, event, excluded=True)
+        self._owed.delete(record.history_id)
+        self._excluded.set(record.history_id, record.position)
 
     def _begun(self, record: Record, event: CommissionAccrued | CommissionExcluded, *, excluded: bool) -> _Line | None:
         """Check that who is excluded is of the show, as it is at this position; return the line if it is judged."""
@@ -140,6 +149,10 @@ class Owing:
         """Return the first of those that still do not stand as they must."""
         left = (Owed(key, *owed[:4]) for key, owed in self._owed.walk())
         return tuple(nsmallest(MOST, left, key=attrgetter("position", "commission_id")))
+
+
+def _commission(order_id: OrderId, line_id: LineId, share: Share) -> CommissionId:
+    return commission_id(order_id, line_id, share.payee_id, Instrument.PERCENT.value)
 
 
 def _shelf(attic: Attic) -> Shelf[Any]:

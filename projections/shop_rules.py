@@ -32,6 +32,7 @@ from projections.offer_rules import OfferRules
 from projections.once import Once
 from projections.owed import Owing
 from projections.return_rules import ReturnRules
+from projections.ripening import Ripening
 from projections.store import Wire
 
 PASSING: Final = ("order", "commission")
@@ -112,7 +113,8 @@ class ShopRules:
         self._returns = ReturnRules()
         self._open = self._returns.open
         self.owing = Owing(self._attic, self._resident, reacted)
-        self._commissions = CommissionRules(self._resident, self.owing)
+        self._ripening = Ripening(self._attic, self.owing)
+        self._commissions = CommissionRules(self._resident, self.owing, self._ripening)
         self._shares = self._commissions.missing
         self._checks: dict[type, _Check] = {
             li.UnitsReserved: self._lines.reserved,
@@ -122,6 +124,7 @@ class ShopRules:
             o.OrderRefused: self._refused,
             o.PaymentCaptured: self._captured,
             o.RefundIssued: self._refunded,
+            o.OrderDelivered: self._ripening.delivered,
             **self._returns.checks,
             **self._commissions.checks,
         }

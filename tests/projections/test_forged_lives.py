@@ -311,6 +311,17 @@ def _taken_back_below_nothing(records: list[Record]) -> int:
     return rewrite(records, first(records, c.CommissionReversed, OWN), remaining_base_minor=-1)
 
 
+def _locked_by_a_deadline_of_its_own(records: list[Record]) -> int:
+    place = first(records, c.CommissionQualified, OWN)
+    return rewrite(records, place, locks_at=records[place].recorded_at)
+
+
+def _qualified_without_a_delivery(records: list[Record]) -> int:
+    accrued = first(records, c.CommissionAccrued, "commission-5-1-host-1-percent")
+    qualified = read(records[first(records, c.CommissionQualified, OWN)])
+    return add(records, len(records), records[accrued].history_id, qualified)
+
+
 # What lasts until an instant that was said before
 
 RELEASED = li.UnitsReleased("order-5:1", 2, "expired")
@@ -342,6 +353,21 @@ def _expired_though_it_was_paid(records: list[Record]) -> int:
     return add(records, len(records), "order-5", o.OrderExpired(records[-1].recorded_at))
 
 
+def _back_in_a_day_or_never(records: list[Record]) -> int:
+    place = first(records, o.OrderDelivered, "order-1")
+    ends_at = read(records[place]).delivered_at + timedelta(days=1)
+    rewrite(records, first(records, c.CommissionQualified, OWN), locks_at=ends_at)
+    return rewrite(records, place, return_window_ends_at=ends_at)
+
+
+def _delivered_a_fortnight_before(records: list[Record]) -> int:
+    place = first(records, o.OrderDelivered, "order-1")
+    delivered = read(records[place])
+    ends_at = delivered.delivered_at
+    rewrite(records, first(records, c.CommissionQualified, OWN), locks_at=ends_at)
+    return rewrite(records, place, delivered_at=ends_at - timedelta(days=14), return_window_ends_at=ends_at)
+
+
 FORGERIES: Mapping[str, Sequence[Forge]] = {
     "fold": [
         *(_ordered_once_more, _reversed_and_never_accrued, _sold_out_of_something),
@@ -370,10 +396,12 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
         *(_locked_before_it_was_delivered, _locked_before_its_time, _locked_twice),
         *(_delivered_once_more_to_be_locked_again, _locked_for_a_friend, _locked_in_another_currency),
         *(_taken_back_from_a_rival, _taken_back_from_what_is_pending_no_more, _taken_back_below_nothing),
+        *(_locked_by_a_deadline_of_its_own, _qualified_without_a_delivery),
     ],
     "deadlines": [
         *(_given_to_others_before_its_time, _given_to_others_as_if_it_was_called_off, _given_to_others_in_part),
         *(_expired_before_its_time, _expired_before_its_time_with_another_on_its_lips, _expired_though_it_was_paid),
+        *(_back_in_a_day_or_never, _delivered_a_fortnight_before),
     ],
 }
 
