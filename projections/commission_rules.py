@@ -102,8 +102,13 @@ class CommissionRules:
             raise BreachError(record.position, "commission", found)
         if before.remaining_base_minor != after.remaining_base_minor:
             self._owing.stands(record, after.remaining_base_minor)
-        if isinstance(event, c.CommissionQualified):
-            self._ripening.qualified(record, event)
+        match event:
+            case c.CommissionQualified():
+                self._ripening.qualified(record, event)
+            case c.CommissionHeld():
+                self._ripening.held(record)
+            case c.CommissionLocked():
+                self._ripening.locked(record)
 
     def end(self, record: Record) -> None:
         """Let no share be missing at the end of a command."""

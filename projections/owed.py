@@ -8,8 +8,6 @@ the end of the journal; what is younger is not judged, for it may still be on it
 
 import marshal
 from collections.abc import Iterable, Iterator, Mapping
-from heapq import nsmallest
-from operator import attrgetter
 from typing import Any, Final
 
 from domain.commission.facts import CommissionAccrued, CommissionExcluded, Instrument
@@ -19,7 +17,7 @@ from domain.order.state import LineFacts, Order
 from domain.record import Record
 from domain.stream import STREAM
 from domain.stream.state import Stream
-from domain.terms import Share, Terms
+from domain.terms import Terms
 from domain.values import frozen
 from projections.attic import Attic, Shelf
 from projections.breach import BreachError
@@ -27,9 +25,7 @@ from projections.breach import BreachError
 _Line = tuple[OrderId, LineId, int, int, StreamId, int, BuyerId | None]
 """Order, line, what it brings and since which position; in which show it was sold and under which terms; and its buyer,
 unless they earn on it themselves."""
-
-MOST: Final = 20
-"""How many are named."""
+_PERCENT: Final = Instrument.PERCENT.value
 
 
 @frozen
@@ -78,19 +74,22 @@ class Owing:
         for facts in lines:
             line_id = facts.line.line_id
             for share in shares:
-                owed = _commission(order_id, line_id, share)
+                owed = commission_id(order_id, line_id, share.payee_id, _PERCENT)
                 if position > self._reacted:
                     self._owed.delete(owed)
                 elif owed not in self._excluded:
                     self._owed.set(owed, (order_id, line_id, facts.refundable_minor, position, *sold))
 
-    def earning(self, record: Record, order: Order) -> Iterator[tuple[LineId, CommissionId]]:
-        """Yield the commissions of an order that are not out of terms, as far as is known, with their lines."""
-        shares = self.terms_of(record, order).shares_for(order.host_id)
-        for facts in order.lines.values():
-            if facts.captured_minor:
-                named = [_commission(record.history_id, facts.line.line_id, share) for share in shares]
-                yield from ((facts.line.line_id, each) for each in named if each not in self._excluded)
+    def earning(self, order_id: OrderId, order: Order, terms: Terms) -> list[tuple[LineId, CommissionId]]:
+        """Return the commissions of an order that are not out of terms, as far as is known, with their lines."""
+        shares, excluded = terms.shares_for(order.host_id), self._excluded
+        return [
+            (line_id, earned)
+            for line_id, facts in order.lines.items()
+            if facts.captured_minor
+            for share in shares
+            if (earned := commission_id(order_id, line_id, share.payee_id, _PERCENT)) not in excluded
+        ]
 
     def terms_of(self, record: Record, order: Order) -> Terms:
         """Return the terms that an order was sold under."""
@@ -145,14 +144,9 @@ class Owing:
             raise BreachError(record.position, "commission", f"{record.history_id} follows from no payment or refund")
         return owed
 
-    def left(self) -> tuple[Owed, ...]:
-        """Return the first of those that still do not stand as they must."""
-        left = (Owed(key, *owed[:4]) for key, owed in self._owed.walk())
-        return tuple(nsmallest(MOST, left, key=attrgetter("position", "commission_id")))
-
-
-def _commission(order_id: OrderId, line_id: LineId, share: Share) -> CommissionId:
-    return commission_id(order_id, line_id, share.payee_id, Instrument.PERCENT.value)
+    def left(self) -> Iterator[Owed]:
+        """Yield those that still do not stand as they must."""
+        return (Owed(key, *owed[:4]) for key, owed in self._owed.walk())
 
 
 def _shelf(attic: Attic) -> Shelf[Any]:

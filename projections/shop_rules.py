@@ -9,6 +9,9 @@ journal if something still happens to them.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import nsmallest
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from domain.aggregates import DECIDERS
@@ -30,9 +33,9 @@ from projections.envelopes import EnvelopeRules
 from projections.line_rules import LineRules
 from projections.offer_rules import OfferRules
 from projections.once import Once
-from projections.owed import Owing
+from projections.owed import Owed, Owing
 from projections.return_rules import ReturnRules
-from projections.ripening import Ripening
+from projections.ripening import Ripening, Unripe
 from projections.store import Wire
 
 PASSING: Final = ("order", "commission")
@@ -43,6 +46,8 @@ BEGINNINGS: Final = frozenset({
 })  # fmt: skip
 """What a history begins with and has nowhere else. Only a host may be on air again and again."""
 KEPT_STATES: Final = 15_000
+MOST_OWED: Final = 20
+"""How many commissions are named."""
 _Entry = tuple[int, Any]
 """Version and state."""
 _Check = Callable[[Record, Metadata, Any, Any, Any], None]
@@ -112,9 +117,9 @@ class ShopRules:
         self._left = self._lines.left
         self._returns = ReturnRules()
         self._open = self._returns.open
-        self.owing = Owing(self._attic, self._resident, reacted)
-        self._ripening = Ripening(self._attic, self.owing)
-        self._commissions = CommissionRules(self._resident, self.owing, self._ripening)
+        self._owing = Owing(self._attic, self._resident, reacted)
+        self._ripening = Ripening(self._attic, self._owing, reacted)
+        self._commissions = CommissionRules(self._resident, self._owing, self._ripening)
         self._shares = self._commissions.missing
         self._checks: dict[type, _Check] = {
             li.UnitsReserved: self._lines.reserved,
@@ -125,6 +130,7 @@ class ShopRules:
             o.PaymentCaptured: self._captured,
             o.RefundIssued: self._refunded,
             o.OrderDelivered: self._ripening.delivered,
+            o.OrderCompleted: self._ripening.completed,
             **self._returns.checks,
             **self._commissions.checks,
         }
@@ -202,6 +208,11 @@ class ShopRules:
         """Remember which passing histories begin in some records that were taken."""
         routes = self._routes
         self.begun.note([each.history_id for each in records if each.version == 1 and routes[each.topic].passing])
+
+    def owed(self) -> tuple[Owed | Unripe, ...]:
+        """Return the first commissions that did not follow their orders."""
+        left: Iterable[Owed | Unripe] = chain(self._owing.left(), self._ripening.left())
+        return tuple(nsmallest(MOST_OWED, left, key=attrgetter("position", "commission_id")))
 
     def _route(self, record: Record) -> _Route:
         """Return what is known of a record's topic: its history must be of the same aggregate."""
@@ -297,12 +308,12 @@ class ShopRules:
         if sum([facts.captured_minor for facts in order.lines.values()]) != event.amount_minor:
             found = f"{event.amount_minor} captured for {record.history_id}, {order.due_minor} were due"
             raise BreachError(record.position, "captured", found)
-        self.owing.paid(record, order)
+        self._owing.paid(record, order)
 
     def _refunded(self, record: Record, _: Metadata, event: o.RefundIssued, before: Order, order: Order) -> None:
         self.counts["refunds"] += 1
         self._returns.refunded(record, event, before, order)
-        self.owing.refunded(record, event, order)
+        self._owing.refunded(record, event, order)
 
 
 def _unfolded(record: Record, found: str) -> BreachError:

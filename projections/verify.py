@@ -23,6 +23,7 @@ from projections.memory import MemoryStore
 from projections.once import Once
 from projections.owed import Owed
 from projections.projection import Fact, Projection
+from projections.ripening import Unripe
 from projections.shop_rules import KEPT_STATES, Proofs, ShopRules
 from projections.store import Parked, Store, Wire
 
@@ -83,8 +84,8 @@ class Certificate:
     compared: tuple[Compared, ...] = ()
     reacted: int = 0
     """Commissions are compared with their orders up to here: the reactions had come so far."""
-    owed: tuple[Owed, ...] = ()
-    """The first commissions that do not stand on what their lines bring."""
+    owed: tuple[Owed | Unripe, ...] = ()
+    """The first commissions that did not follow their orders."""
     parked: tuple[Parked, ...] = ()
     """Records that the read models do without. A replay does without them too, so it would not tell."""
     rules: tuple[str, ...] = Factory(lambda: tuple(RULES))
@@ -130,15 +131,15 @@ async def verify(
 
     ``compare`` replays them, in another process perhaps; unless told they are replayed here, into memory. The walk
     itself holds the states of shows and listings and ``kept_states`` others. ``proofreader`` is shown what was written
-    down of listings on the way. ``reacted`` is the bookmark of the reactions, read before this is called: what was paid
-    or refunded up to there must have reached the commissions. Without it, as for a journal by itself, nobody is asked.
+    down of listings on the way. ``reacted`` is the bookmark of the reactions, read before this is called: what happened
+    to orders up to there must have reached the commissions. Without it, as for a journal by itself, nobody is asked.
     """
     comparing = asyncio.create_task(_compared(journal, wire, store, compare))
     if proofreader is not None:
         await proofreader.begin()
     walk = _Walk(journal, wire, kept_states, chunk, advanced, proofreader, reacted)
     breach: Breach | None = None
-    owed: tuple[Owed, ...] = ()
+    owed: tuple[Owed | Unripe, ...] = ()
     try:
         await walk.upto(await journal.head())
         compared = await comparing
@@ -268,7 +269,7 @@ class _Walk:
         if self._proofreader is not None:
             await self._proofreader.compare()
 
-    async def finish(self) -> tuple[Owed, ...]:
+    async def finish(self) -> tuple[Owed | Unripe, ...]:
         """Check what can only be said at the end: nothing is missing, nothing came twice; return what is owed.
 
         A read model may stand within a command, for it follows in batches of records: the command is walked to its end.
@@ -281,7 +282,7 @@ class _Walk:
         await self._only_once(
             self._shop.begun, "version", lambda record: record.history_id if record.version == 1 else None
         )
-        return self._shop.owing.left()
+        return self._shop.owed()
 
     async def _only_once(self, once: Once, rule: str, key_of: Callable[[Record], str | None]) -> None:
         """Where hashes were equal, walk again and compare the keys themselves."""

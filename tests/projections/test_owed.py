@@ -8,14 +8,16 @@ from attrs import define, evolve, field
 
 from application import commands as c
 from application.ports import Batch, Draft
+from domain.commission.facts import HoldCommission, ReleaseCommissionHold
 from domain.listing.events import UnitsCommitted, UnitsReserved
-from domain.order.commands import IssueRefund
+from domain.order.commands import CloseReturnWindow, IssueRefund
 from domain.order.events import OrderPlaced
 from domain.record import Metadata
 from domain.stream.commands import JoinCoHost, LeaveCoHost
 from domain.terms import Share
 from projections.attic import Attic
 from projections.breach import Breach
+from projections.owed import Owed
 from projections.verify import Certificate, verify
 from tests.builders import AIR_TIME, accrued
 from tests.projections.books import WIRE
@@ -51,6 +53,24 @@ class Reacting:
     async def revise(self) -> None:
         """Do what follows from a refund."""
         await self.shop.do(c.ReviseCommissions("order-1", ("1",)))
+
+    async def deliver(self) -> None:
+        """Send what was ordered, and see it arrive."""
+        await self.shop.do(c.ShipOrder("order-1"))
+        await self.shop.do(c.DeliverOrder("order-1"))
+
+    async def qualify(self) -> None:
+        """Do what follows from the delivery."""
+        await self.shop.do(c.QualifyCommissions("order-1"))
+
+    async def complete(self) -> None:
+        """Let the return window end."""
+        self.shop.clock.advance(14 * 86_400)
+        await self.shop.do(c.Tell("order-1", CloseReturnWindow(self.shop.till.now())))
+
+    async def lock(self) -> None:
+        """Do what follows from the end."""
+        await self.shop.do(c.LockCommissions("order-1"))
 
     async def head(self) -> int:
         """How far the journal goes."""
@@ -89,7 +109,7 @@ async def test_a_payment_that_nobody_was_credited_for_is_named(reacting: Reactin
     found = await reacting.found()
     assert found.breach is None
     assert not found.holds
-    lines = [(each.line_id, each.base_minor) for each in found.owed]
+    lines = [(each.line_id, each.base_minor) for each in found.owed if isinstance(each, Owed)]
     assert lines == [("1", 1999), ("1", 1999), ("2", 500), ("2", 500)]
     assert {each.position for each in found.owed} == {await reacting.head()}
 
@@ -117,6 +137,58 @@ async def test_an_accrual_that_missed_a_refund_is_named(reacting: Reacting) -> N
     assert [each.commission_id for each in (await reacting.found()).owed] == [OWN]
 
 
+async def test_a_delivery_and_a_completion_that_nobody_reacted_to_are_named(reacting: Reacting) -> None:
+    """The host would wait for ever: the certificate says for which commissions, what they lack, and since when."""
+    await reacting.sell()
+    await reacting.accrue()
+    await reacting.deliver()
+    delivered = await reacting.head()
+    second = OWN.replace("1-1", "1-2")
+    assert [str(each) for each in (await reacting.found()).owed] == [
+        f"commission {OWN} must become qualified, as line 1 of order-1 was delivered at position {delivered}",
+        f"commission {second} must become qualified, as line 2 of order-1 was delivered at position {delivered}",
+    ]
+    await reacting.qualify()
+    assert (await reacting.found()).holds
+    await reacting.complete()
+    completed = await reacting.head()
+    assert (await reacting.found(completed - 1)).holds
+    assert [str(each) for each in (await reacting.found()).owed] == [
+        f"commission {OWN} must become locked, as line 1 of order-1 was completed at position {completed}",
+        f"commission {second} must become locked, as line 2 of order-1 was completed at position {completed}",
+    ]
+    await reacting.lock()
+    assert (await reacting.found()).holds
+
+
+async def test_a_commission_that_is_held_need_not_lock(reacting: Reacting) -> None:
+    """Its order is completed while somebody looks into it; it is locked when it is let go."""
+    await reacting.sell()
+    await reacting.accrue()
+    await reacting.deliver()
+    await reacting.qualify()
+    await reacting.shop.do(c.Tell(OWN, HoldCommission("audit")))
+    await reacting.complete()
+    await reacting.lock()
+    assert (await reacting.found()).holds
+    await reacting.shop.do(c.Tell(OWN, ReleaseCommissionHold(reacting.shop.till.now())))
+    assert (await reacting.found()).holds
+
+
+async def test_a_commission_that_was_let_go_may_lock_before_its_order_is_completed(reacting: Reacting) -> None:
+    """Its time has come and the order's end is still to be written down: nothing is left to do after it."""
+    await reacting.sell()
+    await reacting.accrue()
+    await reacting.deliver()
+    await reacting.qualify()
+    await reacting.shop.do(c.Tell(OWN, HoldCommission("audit")))
+    reacting.shop.clock.advance(14 * 86_400)
+    await reacting.shop.do(c.Tell(OWN, ReleaseCommissionHold(reacting.shop.till.now())))
+    await reacting.complete()
+    await reacting.lock()
+    assert (await reacting.found()).holds
+
+
 async def test_what_is_younger_than_the_bookmark_is_not_judged(reacting: Reacting) -> None:
     """A reaction may be on its way; and it takes in whatever else has happened to its line by then."""
     await reacting.sell()
@@ -140,6 +212,12 @@ async def test_what_is_owed_for_long_is_put_away_and_named_all_the_same(
     await reacting.refund(1, 1999)
     assert [each.commission_id for each in (await reacting.found(chunk=1)).owed] == [OWN]
     await reacting.revise()
+    await reacting.deliver()
+    assert [each.line_id for each in (await reacting.found(chunk=1)).owed] == ["1", "2"]
+    await reacting.qualify()
+    await reacting.complete()
+    assert [each.line_id for each in (await reacting.found(chunk=1)).owed] == ["1", "2"]
+    await reacting.lock()
     assert (await reacting.found(chunk=1)).holds
 
 
@@ -174,7 +252,20 @@ async def test_a_sale_out_of_terms_owes_nothing_after_it_was_said(reacting: Reac
     await reacting.shop.do(c.Tell(STREAM, LeaveCoHost("host-2")))
     await reacting.refund(1, 100)
     await reacting.revise()
+    await reacting.deliver()
+    await reacting.qualify()
     assert (await reacting.found()).holds
+
+
+async def test_a_sale_is_found_out_of_terms_after_it_was_delivered(reacting: Reacting) -> None:
+    """The reactions are late: it is delivered and owed, and then it never was."""
+    await reacting.sell(buyer=HOST)
+    await reacting.deliver()
+    assert len((await reacting.found()).owed) == 4
+    await reacting.accrue()
+    await reacting.qualify()
+    for reacted in (0, 1, await reacting.head()):
+        assert (await reacting.found(reacted)).holds
 
 
 @pytest.mark.parametrize(("buyer", "forged"), [("buyer-1", HOST), (HOST, "buyer-1")])
