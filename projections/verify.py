@@ -255,15 +255,17 @@ class _Walk:
                     self._advanced(self.envelopes.position, self._end)
 
     async def _take(self, records: Sequence[Record]) -> None:
-        sound = self.envelopes.in_order(records)
+        before, sound = self.envelopes.position, self.envelopes.in_order(records)
         await self._shop.prepare(records)
-        for begin in range(0, sound, SLICE):
-            for record in records[begin : min(begin + SLICE, sound)]:
-                self._shop.take(record, self.envelopes.take(record))
-            await asyncio.sleep(0)
-        if sound < len(records):
-            self.envelopes.refuse(records[sound])
-        self.envelopes.note(records)
+        try:
+            for begin in range(0, sound, SLICE):
+                for record in records[begin : min(begin + SLICE, sound)]:
+                    self._shop.take(record, self.envelopes.take(record))
+                await asyncio.sleep(0)
+            if sound < len(records):
+                self.envelopes.refuse(records[sound])
+        finally:  # also where the walk breaks off, it says how much it has looked at
+            self.envelopes.note(records[: self.envelopes.position - before])
         self._shop.note(records)
         self._shop.trim()
         if self._proofreader is not None:

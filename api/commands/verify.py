@@ -73,9 +73,9 @@ def verify_command(journal_only: bool, as_json: bool, data_dir: Path, database_u
 
     head, certificate, proof, seconds = on_journal(settings(data_dir, database_url), work)
     if as_json:
-        print_json(_document(certificate, proof, seconds))
+        print_json(_document(certificate, proof, head, seconds))
     else:
-        _print(certificate, proof, seconds)
+        _print(certificate, proof, head, seconds)
         _tell_of_those_behind(certificate, head)
     sys.exit(0 if certificate.holds and proof.holds else 1)
 
@@ -110,9 +110,10 @@ async def _compare_elsewhere(url: str) -> "list[Compared]":
     return [Compared(Digest(**each["live"]), Digest(**each["replayed"])) for each in json.loads(printed)]
 
 
-def _document(certificate: "Certificate", proof: "Proof", seconds: float) -> dict[str, Any]:
+def _document(certificate: "Certificate", proof: "Proof", head: int, seconds: float) -> dict[str, Any]:
     from projections.breach import RULES
 
+    end = _end(certificate, head)
     return {
         "holds": certificate.holds and proof.holds,
         "position": certificate.position,
@@ -126,7 +127,7 @@ def _document(certificate: "Certificate", proof: "Proof", seconds: float) -> dic
                 "sha256": each.live.sha256,
                 "replayed_sha256": None if each.replayed is None else each.replayed.sha256,
                 "same": None if each.replayed is None else each.same,
-                "behind": certificate.position - each.live.position,
+                "behind": end - each.live.position,
             }
             for each in certificate.compared
         ],
@@ -141,10 +142,16 @@ def _document(certificate: "Certificate", proof: "Proof", seconds: float) -> dic
     }
 
 
-def _print(certificate: "Certificate", proof: "Proof", seconds: float) -> None:
+def _end(certificate: "Certificate", head: int) -> int:
+    """Return how far the journal is known to go: the walk may have broken off long before read models stand."""
+    return max(head, certificate.position, *(each.live.position for each in certificate.compared))
+
+
+def _print(certificate: "Certificate", proof: "Proof", head: int, seconds: float) -> None:
     if certificate.compared:
-        head = ("READ MODEL", "POSITION", "BEHIND", "SHA-256", "AGAINST A REPLAY")
-        print_table(head, [_line(each, certificate) for each in certificate.compared])
+        end = _end(certificate, head)
+        titles = ("READ MODEL", "POSITION", "BEHIND", "SHA-256", "AGAINST A REPLAY")
+        print_table(titles, [_line(each, end) for each in certificate.compared])
         click.echo()
     counts = certificate.counts
     each = ", ".join(counted(counts[name], name.removesuffix("s")) for name in counts if name != "records")
@@ -179,9 +186,9 @@ def _tell_of_those_behind(certificate: "Certificate", head: int) -> None:
         say(f"livetill: {name} is {counted(records, 'record')} behind the journal: start a server, or rebuild {name}")
 
 
-def _line(compared: Any, certificate: "Certificate") -> tuple[object, ...]:
+def _line(compared: "Compared", end: int) -> tuple[object, ...]:
     live = compared.live
-    behind = certificate.position - live.position
+    behind = end - live.position
     same = "the same so far" if behind else "the same"
     word = "not compared" if compared.replayed is None else same if compared.same else "DIFFERS"
     return live.name, live.position, behind, live.sha256[:16], word

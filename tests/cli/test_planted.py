@@ -9,6 +9,7 @@ from attrs import evolve
 from adapters.journal_postgres import PostgresJournal
 from adapters.tables_postgres import PostgresStore
 from application.ports import Appended, Batch, Draft
+from domain.listing.events import PriceSet
 from domain.record import Metadata
 from projections.bookmarks import StoreBookmarks
 from tests.builders import (
@@ -28,14 +29,17 @@ from tests.stories.shopfront import livetill
 
 
 async def plant(url: str) -> int:
-    """Reserve more units than there are, as no decider would; return the position."""
+    """Reserve more units than there are, as no decider would, and go on; return the position."""
     journal = PostgresJournal(url)
     await journal.open()
     version = (await journal.load({LISTING: 0}))[-1].version
-    topic, state = WIRE.encode(units_reserved(reservation_id="order-bad:1", quantity=10_000, until=at(60)))
-    metadata = WIRE.encode_metadata(Metadata("test:test", "planted", "place_order", AIR_TIME))
-    draft = Draft(LISTING, version + 1, topic, state, metadata, "planted")
-    done = await journal.append(Batch([draft], {LISTING: version}))
+    too_many = units_reserved(reservation_id="order-bad:1", quantity=10_000, until=at(60))
+    metadata = WIRE.encode_metadata(Metadata("test:test", "planted", "place_order", AIR_TIME, records=2))
+    drafts = [
+        Draft(LISTING, version + 1, *WIRE.encode(too_many), metadata, "planted"),
+        Draft(LISTING, version + 2, *WIRE.encode(PriceSet(1)), metadata),
+    ]
+    done = await journal.append(Batch(drafts, {LISTING: version}))
     await journal.close()
     assert isinstance(done, Appended)
     return done.first_position
@@ -95,6 +99,14 @@ def test_verify_finds_units_that_nobody_had(shop_url: str, tmp_path: Path) -> No
     assert told.returncode == 1
     assert f"BREACH at position {position}: every unit is in one bucket" in told.stderr
     found = livetill("verify", "--json", *place)
-    breach = json.loads(found.stdout)["breach"]
+    document = json.loads(found.stdout)
+    breach = document["breach"]
     assert found.returncode == 1
     assert (breach["position"], breach["rule"]) == (position, "units")
+    assert document["counts"]["records"] == document["position"] == position
+    assert document["counts"]["commands"] > 0
+    assert livetill("rebuild", "live_stock", *place).returncode == 0
+    models = json.loads(livetill("verify", "--json", *place).stdout)["read_models"]
+    [stock] = [each for each in models if each["name"] == "live_stock"]
+    assert (stock["position"], stock["behind"], stock["same"]) == (position + 1, 0, None)
+    assert all(each["behind"] == position + 1 - each["position"] for each in models)

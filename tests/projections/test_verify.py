@@ -381,6 +381,15 @@ async def test_a_forgery_is_found_where_it_is(rule: str, forge: Forge) -> None:
     assert not found.holds
 
 
+async def test_a_walk_that_breaks_off_says_how_much_it_looked_at() -> None:
+    """What lies before the breach was verified and is counted, though it was read together with what lies behind."""
+    records = await (await short_show()).records()
+    place = first(records, o.PaymentCaptured)
+    whole = [each.command_id for each in records[: _captured_too_much(records)] if each.command_id is not None]
+    counts = (await certificate(records)).counts
+    assert (counts["records"], counts["commands"]) == (place + 1, len(whole))
+
+
 async def test_shares_that_are_missing_are_found() -> None:
     """A commission split in three of which two were booked does not sum."""
     thirds = (Share("agency-1", 3334), Share("host-1", 3333), Share("stylist-1", 3333))
