@@ -60,9 +60,13 @@ def replay_command(
 
 async def _history(parts: "Opened", position: int, kind: str, history_id: str) -> dict[str, Any]:
     """Fold one history up to a position."""
+    from domain.record import UnreadableError
     from projections.history import history_at
 
-    found = await history_at(parts.journal, parts.wire, history_id, position, kind)
+    try:
+        found = await history_at(parts.journal, parts.wire, history_id, position, kind)
+    except UnreadableError as error:
+        raise CommandError(f"{error}: livetill verify tells what else is wrong") from error
     if found is None:
         raise CommandError(f"there is no {kind} {history_id} as of position {position}")
     state = plain(found.state)

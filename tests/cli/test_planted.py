@@ -4,12 +4,13 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from attrs import evolve
 
 from adapters.journal_postgres import PostgresJournal
 from adapters.tables_postgres import PostgresStore
 from application.ports import Appended, Batch, Draft
-from domain.listing.events import PriceSet
+from domain.listing.events import PriceSet, UnitsReleased
 from domain.record import Metadata
 from projections.bookmarks import StoreBookmarks
 from tests.builders import (
@@ -23,7 +24,7 @@ from tests.builders import (
     units_committed,
     units_reserved,
 )
-from tests.projections.books import WIRE, of, ring_up
+from tests.projections.books import WIRE, of, ring_up, write
 from tests.rehearsal import LISTING
 from tests.stories.shopfront import livetill
 
@@ -110,3 +111,33 @@ def test_verify_finds_units_that_nobody_had(shop_url: str, tmp_path: Path) -> No
     [stock] = [each for each in models if each["name"] == "live_stock"]
     assert (stock["position"], stock["behind"], stock["same"]) == (position + 1, 0, None)
     assert all(each["behind"] == position + 1 - each["position"] for each in models)
+
+
+async def tear(url: str, listing_id: str, last: object) -> int:
+    """Give a listing a last record that nobody can make anything of; return its position."""
+    journal = PostgresJournal(url)
+    await journal.open()
+    await write(journal, *of(listing_id, *open_listing()), (listing_id, last))
+    position = await journal.head()
+    await journal.close()
+    return position
+
+
+@pytest.mark.parametrize(
+    ("listing_id", "last", "found"),
+    [
+        ("listing-torn", ("listing.price_set.v1", b'{"price_minor":'), "a record of topic listing.price_set.v1 cannot"),
+        ("listing-odd", UnitsReleased("order-9:1", 1, "expired"), "listing.units_released.v1 does not follow from"),
+    ],
+)
+def test_replay_says_which_record_it_can_make_nothing_of(
+    shop_url: str, tmp_path: Path, listing_id: str, last: object, found: str
+) -> None:
+    """Torn, or of another story: one line with the position and what tells more. Before it all is as it was."""
+    position = asyncio.run(tear(shop_url, listing_id, last))
+    asked = ("replay", "--listing", listing_id, "--database-url", shop_url, "--data-dir", str(tmp_path))
+    told = livetill(*asked)
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"livetill: position {position}: {found}")
+    assert told.stderr.endswith(": livetill verify tells what else is wrong\n")
+    assert livetill(*asked, "--as-of", str(position - 1)).returncode == 0
