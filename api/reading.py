@@ -12,7 +12,7 @@ import msgspec
 from litestar.types import Receive
 
 from api.problems import LARGEST_BODY, BadRequest, BodyTooLarge, MalformedBody, UnsupportedMediaType
-from api.wording import LONGEST, invalid
+from api.wording import LONGEST, invalid, malformed
 from domain.refusal import Invalid
 
 SAID_ONCE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"livetill-min-position"})
@@ -87,8 +87,7 @@ def decoded(kind: type[S], body: bytes, within: str = "") -> S:
     except msgspec.ValidationError as error:
         raise invalid(error, kind, within=within) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        problem = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise MalformedBody(problem) from None
+        raise MalformedBody(malformed(error) if body.strip() else "it is empty, and must be a JSON object") from None
     return read
 
 

@@ -24,11 +24,13 @@ THINGS: Final = {"str": ("character", "characters"), "array": ("entry", "entries
 """What texts and lists are made of."""
 _MEMBER = re.compile(r"(?P<said>Object missing required field|Object contains unknown field|The field) `(?P<name>.*)`"
                      r"(?P<more>.*)", re.DOTALL)  # fmt: skip
+TYPES_GIVEN: Final = TYPES | {"float": "a number with a point or an exponent"}
+"""What was given where something else was to be: a fraction is a number, too."""
 _TYPE = re.compile(r"Expected `(?P<wanted>[a-z| ]+)`, got `(?P<got>[a-z]+)`")
 _BOUND = re.compile(r"Expected `(?P<type>[a-z]+)`(?P<length> of length)? (?P<sign>[<>]=) (?P<bound>-?[0-9]+)")
 _TOLD: Final = {
     "Object missing required field": "is needed",
-    "Object contains unknown field": "is not known here",
+    "Object contains unknown field": "is not known here: leave it out, or correct its name",
     "Expected `datetime` with a timezone component": "must say its offset from UTC",
     "Invalid RFC3339 encoded datetime": "must be a time in RFC 3339",
     "Number out of range": "is a number out of range",
@@ -54,6 +56,19 @@ def invalid(
     return Invalid(field, problem if field else f"the body {problem}")
 
 
+def malformed(error: Exception) -> str:
+    """Say why a body is no JSON; half of a pair of escapes is to msgspec what a missing bracket is."""
+    match error:
+        case RecursionError():
+            return "it is nested too deeply"
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case _ if str(error) == "Input data was truncated":
+            return "it is incomplete: a bracket, a quote or the second half of a \\u escape is missing"
+        case _:
+            return str(error)
+
+
 def _path(*names: str) -> str:
     return ".".join(name for name in names if name)
 
@@ -64,7 +79,7 @@ def _problem(said: str, *, typed: bool) -> str:
         return WORDS[pattern]
     if found := _TYPE.fullmatch(said):
         wanted = " or ".join(TYPES.get(each, each) for each in found["wanted"].split(" | "))
-        return f"must be {wanted}" + (f", not {TYPES.get(found['got'], found['got'])}" if typed else "")
+        return f"must be {wanted}" + (f", not {TYPES_GIVEN.get(found['got'], found['got'])}" if typed else "")
     if found := _BOUND.fullmatch(said):
         least = "at least" if found["sign"] == ">=" else "at most"
         return f"must have {least} {_things(found)}" if found["length"] else f"must be {least} {found['bound']}"

@@ -83,6 +83,25 @@ async def test_a_body_that_is_no_json_is_a_bad_request(shop: Shopfront, body: by
     assert await shop.head() == 0
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "it is empty, and must be a JSON object"),
+        (b" \n", "it is empty, and must be a JSON object"),
+        (b'{"lines":', "it is incomplete: a bracket, a quote or the second half of a \\u escape is missing"),
+        (
+            b'{"stream_id":"\\ud800"}',
+            "it is incomplete: a bracket, a quote or the second half of a \\u escape is missing",
+        ),
+        (b'{"stream_id":"\xff"}', "it is not UTF-8"),
+        (b"nonsense", "JSON is malformed: invalid character (byte 4)"),
+    ],
+)
+async def test_why_a_body_is_no_json_is_said_in_words(shop: Shopfront, body: bytes, told: str) -> None:
+    """Whoever forgot the body, or sent half of it, reads so."""
+    assert problem(await shop.post("/v1/orders", body, who="client"), 400, "malformed_body")["problem"] == told
+
+
 async def test_the_last_of_two_equal_fields_counts(shop: Shopfront) -> None:
     """A field that is written twice is no fault of ours; the last one is taken, as every JSON reader does."""
     stream_id, listing_id = await shop.open()
@@ -282,11 +301,14 @@ async def test_what_is_asked_of_a_text_is_said_in_words(shop: Shopfront) -> None
     [
         ([], "the body must be an object, not a list"),
         ({}, "stream_id: is needed"),
-        (line() | {"gift": True}, "gift: is not known here"),
+        (line() | {"gift": True}, "gift: is not known here: leave it out, or correct its name"),
         (line(quantity="1"), "lines[0].quantity: must be a whole number, not text"),
         (line(quantity=0), "lines[0].quantity: must be at least 1"),
         (line(quantity=10**9 + 1), "lines[0].quantity: must be at most 1000000000"),
-        (line(unit_price_minor=1.5), "lines[0].unit_price_minor: must be a whole number or null, not a number"),
+        (
+            line(unit_price_minor=1.0),
+            "lines[0].unit_price_minor: must be a whole number or null, not a number with a point or an exponent",
+        ),
         (line() | {"lines": []}, "lines: must have at least 1 entry"),
         (line() | {"lines": {}}, "lines: must be a list, not an object"),
         (line(listing_id="listing-" + "x" * 57), "lines[0].listing_id: must have at most 64 characters"),
@@ -331,7 +353,7 @@ async def test_what_is_wrong_with_a_show_is_said_in_words(shop: Shopfront, chang
     ("path", "detail"),
     [
         ("/v1/payouts?payee_id=host-1", "currency: is needed"),
-        ("/v1/journal?foo=1", "foo: is not known here"),
+        ("/v1/journal?foo=1", "foo: is not known here: leave it out, or correct its name"),
         ("/v1/journal?limit=many", "limit: must be a whole number"),
         ("/v1/journal?limit=1&limit=2", "limit: is given twice"),
         (
