@@ -38,7 +38,7 @@ class Inspected:
     findings: tuple[str, ...] = ()
 
 
-def inspect_database(url: str) -> Inspected:
+def inspect_database(url: str, *, comes_along: bool = False) -> Inspected:
     """Look at a PostgreSQL and the journal in it."""
     try:
         with psycopg.connect(url, autocommit=True) as connection:
@@ -51,7 +51,7 @@ def inspect_database(url: str) -> Inspected:
     facts["database"] = str(database)
     facts["clock"] = f"{ahead:+.3f} s from this machine's"
     facts["relay"] = RELAYED if relayed else "no server relays its records"
-    return Inspected(facts, (*_clock_findings(ahead), *_journal_findings(url)))
+    return Inspected(facts, (*_clock_findings(ahead), *_journal_findings(url, comes_along=comes_along)))
 
 
 def server_settings(url: str) -> dict[str, str]:
@@ -81,9 +81,9 @@ def _clock_findings(seconds: float) -> list[str]:
     return [f"The database's clock is {seconds:+.1f} s from this machine's, {problem}: let both follow a time server"]
 
 
-def _journal_findings(url: str) -> list[str]:
+def _journal_findings(url: str, *, comes_along: bool) -> list[str]:
     try:
-        check(url)
+        check(url, comes_along=comes_along)
     except InstallationError as error:
         return str(error).splitlines()
     return []

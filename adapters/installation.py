@@ -33,7 +33,10 @@ _OLDEST_SERVER = 16
 _INSTALLING = 7_431_984_001
 """Key of the advisory lock under which one process at a time installs."""
 _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
-_NO_JOURNAL = "The database holds no journal: install it with a user that may create roles and schemas"
+_INSTALL = "install it with a user that may create roles and schemas"
+_NO_JOURNAL = f"The database holds no journal: {_INSTALL}"
+_SERVE = "start livetill serve once"
+"""What to do instead about a database that comes along: nobody else installs there."""
 _WHOLE = "restore a whole backup"
 _GUARDS = {"journal.record": 58, "journal.head": 42, "journal.meta": 42}
 """The tables with a trigger that refuses, and what it refuses, as pg_trigger has it: 42 is DELETE and TRUNCATE."""
@@ -84,8 +87,20 @@ def unreachable(url: str, error: psycopg.Error) -> str:
     return f"The database cannot be reached, check its address and that it runs: {one_line(error)}"
 
 
-def check(url: str) -> None:
-    """Raise ``InstallationError`` unless the database keeps what is written and the program may use it."""
+def check(url: str, *, comes_along: bool = False) -> None:
+    """Raise ``InstallationError`` unless the database keeps what is written and the program may use it.
+
+    What to do about it differs for a database that ``comes_along``.
+    """
+    try:
+        _check(url)
+    except InstallationError as error:
+        if not comes_along:
+            raise
+        raise InstallationError(str(error).replace(_INSTALL, _SERVE).replace("install again", _SERVE)) from None
+
+
+def _check(url: str) -> None:
     with _connection(url) as connection:
         findings = _server_findings(_server(connection))
         _raise_if_any(_role_findings(connection))
@@ -154,7 +169,8 @@ def _schema_findings(connection: psycopg.Connection[Any]) -> list[str]:
     if version == 0:
         return [_NO_JOURNAL]
     if version < SCHEMA_VERSION:
-        return [f"The journal's schema is version {version}, livetill needs {SCHEMA_VERSION}: install to upgrade it"]
+        needed = f"The journal's schema is version {version}, livetill needs {SCHEMA_VERSION}"
+        return [f"{needed}: install again to upgrade it"]
     if version > SCHEMA_VERSION:
         return [_too_new(version)]
     return []

@@ -180,7 +180,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
     """Open what is there, for commands that ask and do not sell; nothing is installed or upgraded."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(existing_database(settings))
-        await asyncio.to_thread(check, url)
+        await asyncio.to_thread(partial(check, url, comes_along=settings.database_url is None))
         journal, store, snapshots = PostgresJournal(url), PostgresStore(url), PostgresSnapshots(url)
         for each in (journal, store, snapshots):
             await each.open()
@@ -250,9 +250,9 @@ def install_journal(url: str) -> tuple[str, ...]:
     return mended
 
 
-def look_at_database(url: str) -> Inspected:
-    """Return what a doctor wants to know of a database."""
-    return inspect_database(url)
+def look_at_database(url: str, *, comes_along: bool) -> Inspected:
+    """Return what a doctor wants to know of a database, one of yours or the one that comes along."""
+    return inspect_database(url, comes_along=comes_along)
 
 
 def look_at_nats(settings: Settings, seen: Mapping[str, str], head: int) -> Inspected | None:

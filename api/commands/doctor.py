@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,9 +111,10 @@ async def _look_at_database(report: Report, chosen: "Settings") -> None:
 
     try:
         async with existing_database(chosen) as url:
-            inspected = await asyncio.to_thread(look_at_database, url)
+            comes_along = chosen.database_url is None
+            inspected = await asyncio.to_thread(partial(look_at_database, url, comes_along=comes_along))
             report.note("postgresql", **inspected.facts)
-            if chosen.database_url is None:
+            if comes_along:
                 report.note("postgresql", address=url, programs=str(postgres_programs(chosen)))
             report.problems += inspected.findings
             if not inspected.findings:

@@ -50,10 +50,10 @@ def append_one(url: str, state: bytes = b'{"quantity":3}', metadata: bytes = b'{
         connection.execute(query, (state, metadata))
 
 
-def reason(url: str) -> str:
+def reason(url: str, *, comes_along: bool = False) -> str:
     """Why the check refuses a database."""
     with pytest.raises(InstallationError) as refused:
-        check(url)
+        check(url, comes_along=comes_along)
     return str(refused.value)
 
 
@@ -100,6 +100,18 @@ def test_processes_may_install_at_once(database_url: str) -> None:
 def test_an_empty_database_is_told_from_a_journal(database_url: str) -> None:
     """The line says that it must be installed first."""
     assert "holds no journal" in reason(database_url)
+
+
+def test_nobody_is_told_to_install_a_database_that_comes_along(database_url: str) -> None:
+    """There is no address to install at: a server that starts does it."""
+    assert reason(database_url, comes_along=True) == "The database holds no journal: start livetill serve once"
+    install(database_url)
+    run(database_url, "DROP TABLE views.parked", "GRANT INSERT ON journal.record TO livetill_app")
+    told = reason(database_url, comes_along=True).splitlines()
+    assert [line.partition(": ")[2] for line in told] == [
+        "start livetill serve once to put an empty one there",
+        "start livetill serve once, or revoke all but SELECT",
+    ]
 
 
 def test_a_server_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
