@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import socket
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from api import housekeeping
 from api.app import create_app
 from api.commands.serve import _server
-from api.housekeeping import keep_house, settle
+from api.housekeeping import DOUBTED, SAMPLED, YOUNG, Samples, keep_house, settle
 from tests.api.shopfront import Shopfront
 
 ROOMS = {"adapters", "api", "application", "domain", "projections"}
@@ -69,17 +70,23 @@ def written(shop: Shopfront, method: str, path: str, body: bytes, key: str) -> b
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
-@pytest.mark.parametrize("what", ["orders", "sold out", "malformed", "viewers", "nowhere"])
+@pytest.mark.parametrize(
+    "what", ["orders", "batches", "sold out", "malformed", "viewers", "pages", "listings", "nowhere", "forbidden"]
+)
 async def test_a_request_leaves_no_cycle(shop: Shopfront, port: int, what: str) -> None:
     """What it needed is gone when it is answered and its connection has ended."""
     stream_id, listing_id = await shop.open(allotment=0 if what == "sold out" else 1000)
     order = json.dumps({"stream_id": stream_id, "lines": [{"listing_id": listing_id, "quantity": 1}]}).encode()
     method, path, body = {
         "orders": ("POST", "/v1/orders", order),
+        "batches": ("POST", "/v1/orders:batch", b'{"orders":[]}'),
         "sold out": ("POST", "/v1/orders", order),
         "malformed": ("POST", "/v1/orders", b"{"),
         "viewers": ("GET", f"/v1/streams/{stream_id}/live", b""),
+        "pages": ("GET", f"/shows/{stream_id}", b""),
+        "listings": ("GET", f"/v1/listings/{listing_id}", b""),
         "nowhere": ("GET", "/v1/nowhere", b""),
+        "forbidden": ("POST", f"/v1/streams/{stream_id}/start", b""),
     }[what]
     await ask(port, written(shop, method, path, body, "first"))
     await asyncio.sleep(0.05)
@@ -107,13 +114,47 @@ async def test_a_quiet_shop_is_tidied(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gc.get_threshold() == before
 
 
+class Cyclic:
+    """Something that only the collector can free."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process that has settled; what it set aside is looked at again at the end."""
+    before, samples = gc.get_threshold(), Samples()
+    monkeypatch.setattr(housekeeping, "_samples", samples)
+    settle()
+    yield
+    gc.callbacks.remove(samples)
+    gc.set_threshold(*before)
+    gc.unfreeze()
+    gc.collect()
+
+
+def lots(count: float) -> list[list[Any]]:
+    """Return as many objects that stay as come to so many lots."""
+    return [[] for _ in range(int(count * YOUNG))]
+
+
+@pytest.mark.usefixtures("settled")
 def test_what_has_settled_is_not_looked_at_again() -> None:
     """All that is there is set aside; from then on few are looked at at a time."""
-    before = gc.get_threshold()
-    try:
-        settle()
-        assert gc.get_freeze_count() > 0
-        assert gc.get_threshold()[0] == housekeeping.YOUNG
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
+    assert gc.get_freeze_count() > 0
+    assert gc.get_threshold()[0] == YOUNG
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_sample_with_garbage_makes_all_be_looked_at() -> None:
+    """Given some in each lot after many without, the first are set aside with theirs until a look finds some."""
+    stays, escaped = lots(DOUBTED + 1), list[weakref.ref[Cyclic]]()
+    for _ in range(3 * SAMPLED):
+        stays += lots(0.5)
+        escaped.append(weakref.ref(Cyclic()))
+        stays += lots(0.5)
+    stays += lots(1)
+    left = [number for number, each in enumerate(escaped) if each() is not None]
+    assert 0 < len(left) < SAMPLED
+    assert left == [*range(len(left))]
