@@ -1,6 +1,6 @@
 """What chapters have written of collections reads as the dict it stands for, whatever became of it since."""
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import pytest
@@ -17,7 +17,11 @@ CHAPTERS: Final = st.lists(st.dictionaries(st.sampled_from(KEYS), VALUES | st.no
 DEEDS: Final = st.lists(st.tuples(st.sampled_from(KEYS), VALUES | st.none()), max_size=12)
 
 
-def written(chapters: list[dict[str, int | None]]) -> tuple[dict[str, int], list[tuple[dict[str, int], list[str]]]]:
+Told = list[tuple[dict[str, int], list[str]]]
+"""Of each chapter what is new or has changed, and the keys of values that are gone."""
+
+
+def written(chapters: list[dict[str, int | None]]) -> tuple[dict[str, int], Told]:
     """Return what some chapters come to, and what each tells of it: what is new or has changed, and what is gone."""
     model, told = dict[str, int](), []
     for chapter in chapters:
@@ -31,7 +35,7 @@ def written(chapters: list[dict[str, int | None]]) -> tuple[dict[str, int], list
     return model, told
 
 
-def paged(told: list[tuple[dict[str, int], list[str]]]) -> Pages:
+def paged(told: Told) -> Pages:
     """Return the pages of some chapters."""
     pages, gone = [], set[str]()
     for changed, gone_here in reversed(told):
@@ -41,7 +45,7 @@ def paged(told: list[tuple[dict[str, int], list[str]]]) -> Pages:
     return Pages(pages)
 
 
-def counted(told: list[tuple[dict[str, int], list[str]]]) -> Counts:
+def counted(told: Told) -> Counts:
     """Return the counts of some chapters."""
     counts = Counts()
     for changed, gone in told:
@@ -67,26 +71,16 @@ def the_same(found: MutableMapping[str, Any], model: dict[str, int]) -> None:
                 found[key]
 
 
+@pytest.mark.parametrize("read", [paged, counted])
 @given(CHAPTERS, DEEDS)
-def test_pages_are_the_dict_that_chapters_come_to(
-    chapters: list[dict[str, int | None]], deeds: list[tuple[str, int | None]]
+def test_what_is_read_is_the_dict_that_chapters_come_to(
+    read: Callable[[Told], MutableMapping[str, Any]],
+    chapters: list[dict[str, int | None]],
+    deeds: list[tuple[str, int | None]],
 ) -> None:
     """Given values that chapters wrote, wrote anew or made away with, then they read, and change, as a dict does."""
     model, told = written(chapters)
-    become(paged(told), model, deeds)
-
-
-@given(CHAPTERS, DEEDS)
-def test_counts_are_the_dict_that_chapters_come_to(
-    chapters: list[dict[str, int | None]], deeds: list[tuple[str, int | None]]
-) -> None:
-    """Given counts of one and of more that went up and down, then they read, and change, as a dict does."""
-    model, told = written(chapters)
-    become(counted(told), model, deeds)
-
-
-def become(found: MutableMapping[str, Any], model: dict[str, int], deeds: list[tuple[str, int | None]]) -> None:
-    """Do the same to both."""
+    found = read(told)
     the_same(found, model)
     for key, value in deeds:
         if value is not None:
