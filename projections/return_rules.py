@@ -10,14 +10,17 @@ An order expires when its time is over, or earlier where a payment came for noth
 its units to somebody else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from attrs import evolve
+
 from domain.ids import OrderId, reservation_id
+from domain.listing import LISTING
 from domain.listing.events import UnitsReleased, UnitsReturned, UnitsShipped
 from domain.listing.state import Listing
 from domain.order import events as o
-from domain.order.state import Order, Stage
+from domain.order.state import LineFacts, Order, Stage
 from domain.record import Metadata, Record
 from projections.attic import released
 from projections.breach import BreachError
@@ -26,12 +29,15 @@ SENT: Final = "sent"
 BACK: Final = "taken back"
 OWED: Final = "owed"
 EARLY: Final = "early"
+FREE: Final = "given up"
 
 
 class ReturnRules:
     """Takes what a command says of units and money that move on; ``BreachError`` where it does not agree."""
 
-    def __init__(self) -> None:
+    def __init__(self, listings: Mapping[str, tuple[int, Listing]]) -> None:
+        """Look up in ``listings`` what is held at the moment."""
+        self._listings = listings
         self.open: dict[tuple[str, str], int] = {}
         """What the current command has left open, by kind and reservation, order or payment; always this one dict."""
         self._given_up: tuple[str, OrderId] = ("", "")
@@ -57,9 +63,30 @@ class ReturnRules:
         self, record: Record, metadata: Metadata, event: UnitsReleased, _: Listing, listing: Listing
     ) -> None:
         hold = released(listing, event.reservation_id)
-        if hold.until > metadata.ingress_at and self._given_up != (metadata.command_id, hold.order_id):
+        if self._given_up == (metadata.command_id, hold.order_id):
+            self._book(FREE, event.reservation_id, event.quantity)
+        elif hold.until > metadata.ingress_at:
             found = f"{event.quantity} units of {event.reservation_id}, held until {hold.until}, are free before"
             raise BreachError(record.position, "deadlines", found)
+        elif event.reservation_id in listing.book.holds:
+            found = f"the time of {event.reservation_id} is over, and {event.quantity} of its units are free, not all"
+            raise BreachError(record.position, "deadlines", found)
+
+    def _give_up(self, record: Record, metadata: Metadata, lines: Iterable[LineFacts]) -> None:
+        """Expect of some lines to be free what is held for them and not kept; perhaps it is, and nothing is held."""
+        order_id = record.history_id
+        self._given_up = metadata.command_id, order_id
+        for facts in lines:
+            reserved = reservation_id(order_id, facts.line.line_id)
+            self.open.pop((FREE, reserved), None)
+            held = self._held(facts.line.listing_id, reserved)
+            if held:
+                self._book(FREE, reserved, facts.kept - held)
+
+    def _held(self, listing_id: str, reserved: str) -> int:
+        _, listing = self._listings.get(listing_id, (0, LISTING.initial))
+        hold = listing.book.holds.get(reserved)
+        return hold.quantity if hold else 0
 
     def _units_sent(self, _: Record, __: Metadata, event: UnitsShipped, *___: Listing) -> None:
         self._book(SENT, event.reservation_id, event.quantity)
@@ -83,7 +110,7 @@ class ReturnRules:
         self, record: Record, metadata: Metadata, event: o.LineCancelled, before: Order, after: Order
     ) -> None:
         """Expect the units back, and what was paid for them above what the rest of the line costs."""
-        self._given_up = metadata.command_id, record.history_id
+        self._give_up(record, metadata, [after.lines[event.line_id]])
         if before.stage is Stage.PAID:
             facts = before.lines[event.line_id]
             excess_minor = facts.due_minor - after.lines[event.line_id].due_minor
@@ -92,7 +119,7 @@ class ReturnRules:
 
     def _cancelled(self, record: Record, metadata: Metadata, _: o.OrderCancelled, before: Order, __: Order) -> None:
         """Expect everything back; that includes what a last line's cancelling was to bring."""
-        self._given_up = metadata.command_id, record.history_id
+        self._give_up(record, metadata, map(_with_nothing_kept, before.lines.values()))
         if before.stage is Stage.PAID:
             self.open.pop((OWED, record.history_id), None)
             for line_id, facts in before.lines.items():
@@ -100,7 +127,7 @@ class ReturnRules:
                 self._book(OWED, record.history_id, facts.refundable_minor)
 
     def _expired(self, record: Record, metadata: Metadata, event: o.OrderExpired, before: Order, _: Order) -> None:
-        self._given_up = metadata.command_id, record.history_id
+        self._give_up(record, metadata, map(_with_nothing_kept, before.lines.values()))
         if not before.awaits_payment:
             raise BreachError(record.position, "deadlines", f"{record.history_id} expired when it was {before.stage}")
         if before.holds_at(min(event.expired_at, metadata.ingress_at)):
@@ -144,6 +171,10 @@ class ReturnRules:
             raise BreachError(record.position, "refunds", f"{left} of {key} should have gone back as well")
         silent = "its order does not say so" if left > 0 else "its listing does not say so"
         raise BreachError(record.position, "lines", f"{abs(left)} units of {key} are {kind}, and {silent}")
+
+
+def _with_nothing_kept(facts: LineFacts) -> LineFacts:
+    return evolve(facts, cancelled=facts.line.quantity)
 
 
 def _within_what_came(record: Record, event: o.RefundIssued, order: Order) -> None:

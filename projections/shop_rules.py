@@ -115,7 +115,7 @@ class ShopRules:
         self._offers = OfferRules(self._resident)
         self._lines = LineRules()
         self._left = self._lines.left
-        self._returns = ReturnRules()
+        self._returns = ReturnRules(self._resident)
         self._open = self._returns.open
         self._owing = Owing(self._attic, self._resident, reacted)
         self._ripening = Ripening(self._attic, self._owing, reacted)

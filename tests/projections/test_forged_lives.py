@@ -353,6 +353,10 @@ def _expired_though_it_was_paid(records: list[Record]) -> int:
     return add(records, len(records), "order-5", o.OrderExpired(records[-1].recorded_at))
 
 
+def _called_off_and_still_held_in_part(records: list[Record]) -> int:
+    return rewrite(records, first(records, li.UnitsReleased, reservation_id="order-4:1"), quantity=1)
+
+
 def _back_in_a_day_or_never(records: list[Record]) -> int:
     place = first(records, o.OrderDelivered, "order-1")
     ends_at = read(records[place]).delivered_at + timedelta(days=1)
@@ -381,7 +385,7 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
         *(_reserved_for_another_buyer, _sold_in_another_hosts_name, _sent_and_still_there, _sent_without_an_order),
         *(_cancelled_and_not_taken_back, _given_up_and_not_taken_back, _taken_back_unasked, _came_back_and_was_lost),
         *(_more_came_back_than_the_order_knows, _more_came_back_than_was_sold),
-        *(_came_back_from_a_sale_of_another_host,),
+        *(_came_back_from_a_sale_of_another_host, _called_off_and_still_held_in_part),
     ],
     "captured": [_paid_with_what_went_back, _paid_twice],
     "refunds": [

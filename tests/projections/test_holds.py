@@ -38,7 +38,6 @@ async def test_an_order_may_give_up_what_is_held_for_it() -> None:
     [
         pytest.param([[FREE]], id="nobody"),
         pytest.param([[("order-2", CANCELLED), FREE]], id="another order"),
-        pytest.param([[("order-1", CANCELLED)], [FREE]], id="another command"),
     ],
 )
 async def test_what_is_free_before_its_time_without_the_word_of_its_order_is_found(told: list[list[Told]]) -> None:
@@ -46,6 +45,19 @@ async def test_what_is_free_before_its_time_without_the_word_of_its_order_is_fou
     position = 12 + sum(map(len, told))
     expected = f"1 units of order-1:1, held until {at(660)}, are free before"
     assert await breach_in(*told) == Breach(position, "deadlines", expected)
+
+
+async def test_what_an_order_gives_up_is_free_by_the_same_command() -> None:
+    """Freed by a later one, it is found where its order has given it up."""
+    found = "1 units of order-1:1 are given up, and its listing does not say so"
+    assert await breach_in([("order-1", CANCELLED)], [FREE]) == Breach(13, "lines", found)
+
+
+async def test_no_more_is_free_than_an_order_gives_up() -> None:
+    """What others hold covers it in the ledger of the listing, and it would be sold a second time."""
+    found = "1 units of order-1:1 are given up, and its order does not say so"
+    more = ("listing-1", li.UnitsReleased("order-1:1", 2, "cancelled"))
+    assert await breach_in([("order-1", CANCELLED), more]) == Breach(14, "lines", found)
 
 
 async def test_an_order_that_a_faster_clock_robbed_is_no_breach() -> None:
