@@ -10,15 +10,17 @@ from typing import Any, Final
 
 from domain.ids import reservation_id
 from domain.listing.events import UnitsCommitted, UnitsReserved
+from domain.listing.state import Listing
 from domain.order import events as o
 from domain.order.state import Order
 from domain.record import Metadata, Record
 from projections.breach import BreachError
 
 RESERVED: Final = "reserved"
+AGAIN: Final = "reserved again"
 SOLD: Final = "sold"
 _Moved = tuple[str, str, str, str, int, int, str, str]
-"""``RESERVED`` or ``SOLD``, reservation, order, listing, units, what they cost together, buyer, and host."""
+"""``RESERVED``, ``AGAIN`` or ``SOLD``, reservation, order, listing, units, what they cost together, buyer, and host."""
 
 
 class LineRules:
@@ -28,10 +30,15 @@ class LineRules:
         self.left: list[_Moved] = []
         """What listings have moved and no order has answered for yet; always this one list."""
 
-    def reserved(self, record: Record, _: Metadata, event: UnitsReserved, __: Any, ___: Any) -> None:
-        """Note units that a listing holds. Every order comes by here: nothing is called that need not be."""
+    def reserved(self, record: Record, metadata: Metadata, event: UnitsReserved, _: Any, listing: Listing) -> None:
+        """Note units that a listing holds, for its time; those for a late payment are held only to be sold."""
+        seconds, hold_seconds = (event.until - metadata.ingress_at).total_seconds(), listing.offer.hold_seconds
+        if seconds not in (hold_seconds, 0):
+            found = f"{event.reservation_id} is held for {seconds} s, {record.history_id} holds for {hold_seconds}"
+            raise BreachError(record.position, "deadlines", found)
+        moved = RESERVED if seconds else AGAIN
         self.left.append((
-            RESERVED, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
+            moved, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
             event.buyer_id, event.host_id,
         ))  # fmt: skip
 
@@ -61,8 +68,8 @@ class LineRules:
                     facts.captured_minor, order.buyer_id, order.host_id,
                 )  # fmt: skip
                 self._answer(record, (SOLD, *line))
-                if event.late and (RESERVED, *line) in self.left:
-                    self._answer(record, (RESERVED, *line))
+                if event.late and (AGAIN, *line) in self.left:
+                    self._answer(record, (AGAIN, *line))
 
     def _answer(self, record: Record, line: _Moved) -> None:
         try:

@@ -12,7 +12,7 @@ from projections.follow import Follower
 from projections.memory import MemoryStore
 from projections.projection import Projection
 from projections.tables import R, Table
-from tests.builders import AIR_TIME
+from tests.builders import AIR_TIME, at
 
 WIRE = JsonWire()
 Told = tuple[str, Any]
@@ -36,11 +36,11 @@ async def write(journal: Journal, *told: Told) -> None:
 
 
 async def ring_up(journal: Journal, *commands: list[Told]) -> None:
-    """Append what some commands tell, each under an envelope of its own, as a till does."""
+    """Append what some commands tell a minute into the show, each under an envelope of its own, as a till does."""
     versions: dict[str, int] = {}
     for number, told in enumerate(commands, 1):
         command_id = f"planted-{number}"
-        metadata = Metadata("test:test", command_id, "test", AIR_TIME, "till-planted", number, len(told))
+        metadata = Metadata("test:test", command_id, "test", at(60), "till-planted", number, len(told))
         drafts: list[Draft] = []
         expected = {history_id: versions.get(history_id, 0) for history_id, _ in told}
         for history_id, event in told:

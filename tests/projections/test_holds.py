@@ -1,5 +1,7 @@
 """Holds and their time: who was promised units until an instant had them until then, or gave them up."""
 
+from typing import Any
+
 import pytest
 
 from adapters.clocks import ManualClock
@@ -45,6 +47,28 @@ async def test_what_is_free_before_its_time_without_the_word_of_its_order_is_fou
     position = 12 + sum(map(len, told))
     expected = f"1 units of order-1:1, held until {at(660)}, are free before"
     assert await breach_in(*told) == Breach(position, "deadlines", expected)
+
+
+@pytest.mark.parametrize(
+    ("position", "held", "placed"),
+    [
+        pytest.param(9, {"until": at(661)}, {}, id="longer"),
+        pytest.param(9, {"until": at(65)}, {}, id="shorter"),
+        pytest.param(10, {"until": at(60)}, {}, id="not at all"),
+        pytest.param(10, {}, {"hold_expires_at": at(659)}, id="not as the order says"),
+        pytest.param(10, {}, {"placed_at": at(61)}, id="from another time on"),
+    ],
+)
+async def test_units_are_held_for_the_time_of_their_listing(
+    position: int, held: dict[str, Any], placed: dict[str, Any]
+) -> None:
+    """Given another time in the listing or the order, it is found there."""
+    journal = MemoryJournal()
+    order = [("listing-1", units_reserved(**held)), ("order-1", order_placed(**placed))]
+    await ring_up(journal, of("stream-1", *live_show()), of("listing-1", *open_listing()), order)
+    found = (await verify(journal, WIRE)).breach
+    assert found is not None
+    assert found.position == position
 
 
 async def test_what_an_order_gives_up_is_free_by_the_same_command() -> None:
