@@ -5,7 +5,8 @@ back, its own record stands in front of the listings'. So there is one signed ac
 which listings add and from which orders take, and nothing may be left of it when the command ends. The same holds for
 money: what came for nothing, and what was paid for units that are given up, goes back by the command that says so.
 
-Units that are only held are given up when their time is over, or earlier where their order says so in the same command.
+Units that are only held are free as a whole when their time is over, or earlier where their order gives them up in the
+same command: then there is an account of them, too.
 An order expires when its time is over, or earlier where a payment came for nothing: a server whose clock was ahead gave
 its units to somebody else.
 """
@@ -13,14 +14,12 @@ its units to somebody else.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from attrs import evolve
-
 from domain.ids import OrderId, reservation_id
 from domain.listing import LISTING
 from domain.listing.events import UnitsReleased, UnitsReturned, UnitsShipped
 from domain.listing.state import Listing
 from domain.order import events as o
-from domain.order.state import LineFacts, Order, Stage
+from domain.order.state import Order, Stage
 from domain.record import Metadata, Record
 from projections.attic import released
 from projections.breach import BreachError
@@ -72,16 +71,16 @@ class ReturnRules:
             found = f"the time of {event.reservation_id} is over, and {event.quantity} of its units are free, not all"
             raise BreachError(record.position, "deadlines", found)
 
-    def _give_up(self, record: Record, metadata: Metadata, lines: Iterable[LineFacts]) -> None:
-        """Expect of some lines to be free what is held for them and not kept; perhaps it is, and nothing is held."""
+    def _give_up(self, record: Record, metadata: Metadata, lines: Iterable[tuple[o.Line, int]]) -> None:
+        """Expect to be free what is held for some lines above what is kept of each; perhaps nothing is any more."""
         order_id = record.history_id
         self._given_up = metadata.command_id, order_id
-        for facts in lines:
-            reserved = reservation_id(order_id, facts.line.line_id)
+        for line, kept in lines:
+            reserved = reservation_id(order_id, line.line_id)
             self.open.pop((FREE, reserved), None)
-            held = self._held(facts.line.listing_id, reserved)
+            held = self._held(line.listing_id, reserved)
             if held:
-                self._book(FREE, reserved, facts.kept - held)
+                self._book(FREE, reserved, kept - held)
 
     def _held(self, listing_id: str, reserved: str) -> int:
         _, listing = self._listings.get(listing_id, (0, LISTING.initial))
@@ -110,16 +109,17 @@ class ReturnRules:
         self, record: Record, metadata: Metadata, event: o.LineCancelled, before: Order, after: Order
     ) -> None:
         """Expect the units back, and what was paid for them above what the rest of the line costs."""
-        self._give_up(record, metadata, [after.lines[event.line_id]])
+        given_up = after.lines[event.line_id]
+        self._give_up(record, metadata, [(given_up.line, given_up.kept)])
         if before.stage is Stage.PAID:
             facts = before.lines[event.line_id]
-            excess_minor = facts.due_minor - after.lines[event.line_id].due_minor
+            excess_minor = facts.due_minor - given_up.due_minor
             self._book(BACK, reservation_id(record.history_id, event.line_id), -event.quantity)
             self._book(OWED, record.history_id, min(excess_minor, facts.refundable_minor))
 
     def _cancelled(self, record: Record, metadata: Metadata, _: o.OrderCancelled, before: Order, __: Order) -> None:
         """Expect everything back; that includes what a last line's cancelling was to bring."""
-        self._give_up(record, metadata, map(_with_nothing_kept, before.lines.values()))
+        self._give_up(record, metadata, [(facts.line, 0) for facts in before.lines.values()])
         if before.stage is Stage.PAID:
             self.open.pop((OWED, record.history_id), None)
             for line_id, facts in before.lines.items():
@@ -127,7 +127,7 @@ class ReturnRules:
                 self._book(OWED, record.history_id, facts.refundable_minor)
 
     def _expired(self, record: Record, metadata: Metadata, event: o.OrderExpired, before: Order, _: Order) -> None:
-        self._give_up(record, metadata, map(_with_nothing_kept, before.lines.values()))
+        self._give_up(record, metadata, [(facts.line, 0) for facts in before.lines.values()])
         if not before.awaits_payment:
             raise BreachError(record.position, "deadlines", f"{record.history_id} expired when it was {before.stage}")
         if before.holds_at(min(event.expired_at, metadata.ingress_at)):
@@ -171,10 +171,6 @@ class ReturnRules:
             raise BreachError(record.position, "refunds", f"{left} of {key} should have gone back as well")
         silent = "its order does not say so" if left > 0 else "its listing does not say so"
         raise BreachError(record.position, "lines", f"{abs(left)} units of {key} are {kind}, and {silent}")
-
-
-def _with_nothing_kept(facts: LineFacts) -> LineFacts:
-    return evolve(facts, cancelled=facts.line.quantity)
 
 
 def _within_what_came(record: Record, event: o.RefundIssued, order: Order) -> None:
