@@ -6,8 +6,9 @@ time: a new one lies beyond all pages, which one comparison tells, and an old on
 Whatever keys are like, what is found is right; those in no order only cost more pages to look into.
 """
 
+import asyncio
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from itertools import accumulate, compress
 from operator import attrgetter
 from typing import Any, Final
@@ -42,30 +43,32 @@ class Rows(msgspec.Struct, array_like=True):
 class Page:
     """The values that one chapter has written and that still count."""
 
-    __slots__ = ("_count", "_keys", "_rows", "_values", "high", "left_out", "low", "still")
+    __slots__ = ("_count", "_keys", "_rows", "_values", "high", "low", "still")
 
-    def __init__(self, rows: Rows, gone: set[str]) -> None:
-        """Leave out what later chapters have made away with. Nothing is opened if that is nothing."""
+    def __init__(self, rows: Rows) -> None:
+        """Have all of them; nothing is opened."""
         self.low, self.high = rows.low, rows.high
         self._count, self._rows = rows.count, rows.rows
         self._keys: list[str] | bytes = rows.keys
         self._values: dict[str, msgspec.Raw] | None = None
-        self.left_out: set[str] = set()
         self.still: list[bool] | None = None
         """For each of the keys whether it still counts; None when all do."""
-        if gone and rows.count:
-            self._leave_out(gone)
 
-    def _leave_out(self, gone: set[str]) -> None:
+    def leave_out(self, gone: set[str]) -> set[str]:
+        """Do without what later chapters have made away with, before anybody asks; return which keys these were."""
+        if not gone or not self._count:
+            return set()
         keys = self.keys
-        self.left_out = gone.intersection(keys)
-        if self.left_out:
-            self.still = [each not in gone for each in keys]
+        left_out = gone.intersection(keys)
+        if left_out:
+            self.still = [each not in left_out for each in keys]
             self._keys = [*compress(keys, self.still)]
+            self._count = len(self._keys)
+        return left_out
 
     def __len__(self) -> int:
         """Count the keys."""
-        return self._count - len(self.left_out)
+        return self._count
 
     @property
     def keys(self) -> list[str]:
@@ -86,6 +89,18 @@ class Page:
             self._values = dict(zip(self.keys, compress(rows, self.still) if self.still else rows, strict=True))
             self._rows = b""
         return self._values.get(key, _ABSENT)
+
+
+async def pages_of(chapters: Sequence[Rows]) -> list[Page]:
+    """Return a page a chapter, each without what later ones have made away with; others get their turn meanwhile."""
+    pages, gone = [], set[str]()
+    for rows in reversed(chapters):
+        page = Page(rows)
+        gone -= page.leave_out(gone)
+        gone.update(rows.gone)
+        pages.append(page)
+        await asyncio.sleep(0)
+    return pages[::-1]
 
 
 class Pages(MutableMapping[str, Any]):

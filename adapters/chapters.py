@@ -10,7 +10,6 @@ When an event comes to *mean* something else for the same fields, ``VERSION`` mu
 ``tests/golden`` says so.
 """
 
-import asyncio
 import sys
 import zlib
 from array import array
@@ -26,7 +25,7 @@ import attrs
 import msgspec
 
 from adapters.chapter_counts import CountRows, Counts
-from adapters.chapter_pages import Page, Pages, Rows
+from adapters.chapter_pages import Page, Pages, Rows, pages_of
 from domain.ids import LISTING as LISTING_KIND
 from domain.listing.offer import Window
 from domain.listing.state import Listing, Offer
@@ -132,9 +131,9 @@ class ListingMerging:
         last = self._last
         if last is None:
             return Listing()
-        holds = await _still_counting(self._holds)
+        holds = await pages_of(self._holds)
         runs = [_Run.of(page, *due) for page, due in zip(holds, self._due, strict=True) if len(page)]
-        sales = await _still_counting(self._sales)
+        sales = await pages_of(self._sales)
         return Listing(
             offer=last.offer,
             window=last.window,
@@ -150,18 +149,6 @@ class ListingMerging:
             discounted=Map.over(self._discounted),
             references=Map.over(self._references),
         )
-
-
-async def _still_counting(chapters: Sequence[Rows]) -> list[Page]:
-    """Return the pages of some chapters, each without what later ones have made away with."""
-    pages, gone = [], set[str]()
-    for rows in reversed(chapters):
-        page = Page(rows, gone)
-        pages.append(page)
-        gone.difference_update(page.left_out)
-        gone.update(rows.gone)
-        await asyncio.sleep(0)
-    return pages[::-1]
 
 
 @attrs.frozen

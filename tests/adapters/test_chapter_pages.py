@@ -1,5 +1,6 @@
 """What chapters have written of collections reads as the dict it stands for, whatever became of it since."""
 
+import asyncio
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.chapter_counts import CountRows, Counts
-from adapters.chapter_pages import Page, Pages, Rows
+from adapters.chapter_pages import Page, Pages, Rows, pages_of
 
 KEYS: Final = [f"order-{number}:1" for number in range(12)]
 VALUES: Final = st.integers(1, 3)
@@ -37,12 +38,7 @@ def written(chapters: list[dict[str, int | None]]) -> tuple[dict[str, int], Told
 
 def paged(told: Told) -> Pages:
     """Return the pages of some chapters."""
-    pages, gone = [], set[str]()
-    for changed, gone_here in reversed(told):
-        page = Page(Rows.of(changed, gone_here), gone)
-        pages.append(page)
-        gone = (gone - page.left_out) | set(gone_here)
-    return Pages(pages)
+    return Pages(asyncio.run(pages_of([Rows.of(changed, gone) for changed, gone in told])))
 
 
 def counted(told: Told) -> Counts:
@@ -96,7 +92,7 @@ def test_what_is_read_is_the_dict_that_chapters_come_to(
 
 def test_a_new_key_opens_no_page() -> None:
     """Given keys that rise, as ids do, then one beyond them is known to be new without looking at any."""
-    pages = [Page(Rows.of({key: 1}, []), set()) for key in sorted(KEYS)]
+    pages = [Page(Rows.of({key: 1}, [])) for key in sorted(KEYS)]
     found = Pages(pages)
     found["order-99:1"] = 1
     assert "order-999:1" not in found
@@ -105,6 +101,6 @@ def test_a_new_key_opens_no_page() -> None:
 
 def test_an_old_key_opens_its_own_page() -> None:
     """Given pages whose ranges do not meet, then only the one that a key lies in is looked into."""
-    pages = [Page(Rows.of({key: 1}, []), set()) for key in sorted(KEYS)]
+    pages = [Page(Rows.of({key: 1}, [])) for key in sorted(KEYS)]
     assert KEYS[5] in Pages(pages)
     assert [page.low for page in pages if not page.packed] == [KEYS[5]]
