@@ -161,13 +161,18 @@ async def test_a_delivery_and_a_completion_that_nobody_reacted_to_are_named(reac
     assert (await reacting.found()).holds
 
 
-async def test_a_commission_that_is_held_need_not_lock(reacting: Reacting) -> None:
-    """Its order is completed while somebody looks into it; it is locked when it is let go."""
+async def qualified_and_held(reacting: Reacting) -> None:
+    """Sell, deliver and qualify, and have somebody look into what the host earns."""
     await reacting.sell()
     await reacting.accrue()
     await reacting.deliver()
     await reacting.qualify()
     await reacting.shop.do(c.Tell(OWN, HoldCommission("audit")))
+
+
+async def test_a_commission_that_is_held_need_not_lock(reacting: Reacting) -> None:
+    """Its order is completed while somebody looks into it; it is locked when it is let go."""
+    await qualified_and_held(reacting)
     await reacting.complete()
     await reacting.lock()
     assert (await reacting.found()).holds
@@ -177,11 +182,7 @@ async def test_a_commission_that_is_held_need_not_lock(reacting: Reacting) -> No
 
 async def test_a_commission_that_was_let_go_may_lock_before_its_order_is_completed(reacting: Reacting) -> None:
     """Its time has come and the order's end is still to be written down: nothing is left to do after it."""
-    await reacting.sell()
-    await reacting.accrue()
-    await reacting.deliver()
-    await reacting.qualify()
-    await reacting.shop.do(c.Tell(OWN, HoldCommission("audit")))
+    await qualified_and_held(reacting)
     reacting.shop.clock.advance(14 * 86_400)
     await reacting.shop.do(c.Tell(OWN, ReleaseCommissionHold(reacting.shop.till.now())))
     await reacting.complete()
