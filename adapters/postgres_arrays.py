@@ -44,7 +44,7 @@ class TextArray(PackedArray):
     __slots__ = ()
 
     def __init__(self, items: Collection[str | None]) -> None:
-        super().__init__(len(items), _variable([None if each is None else each.encode() for each in items]))
+        super().__init__(len(items), _texts([*items]))
 
 
 class ByteaArray(PackedArray):
@@ -92,6 +92,19 @@ def register(connection: AsyncConnection[Any] | Connection[Any]) -> None:
     """Teach a connection to take these arrays as parameters."""
     for kind, dumper in _DUMPERS.items():
         connection.adapters.register_dumper(kind, dumper)
+
+
+def _texts(items: Sequence[str | None]) -> bytes:
+    """Ids of a kind have one length: they are joined with it between them, and encoded in one go."""
+    if None in items:
+        return _variable([None if each is None else each.encode() for each in items])
+    lengths = set(map(len, items))  # type: ignore[arg-type]  # there is no None
+    if len(lengths) == 1:
+        length = _LENGTH(*lengths).decode("latin-1")
+        joined = length + length.join(items)  # type: ignore[arg-type]
+        if joined.isascii():  # then a byte is a character, also in the length
+            return joined.encode()
+    return _variable([*map(str.encode, items)])  # type: ignore[arg-type]
 
 
 def _variable(items: Sequence[bytes | None]) -> bytes:
