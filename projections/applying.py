@@ -1,7 +1,13 @@
-"""Takes a batch in, exactly once in effect, and finds the record to park when the store refuses what it comes to."""
+"""Takes batches in, exactly once in effect, and finds the record to park when the store refuses what one comes to.
 
+The next batch is folded while the one before it is written: over what that will leave, which holds only if it does get
+written. If it does not, what was folded over it is thrown away.
+"""
+
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from domain.values import frozen
 from projections.folding import CACHED_ROWS, Folder
 from projections.projection import Fact, Projection
 from projections.store import Mark, Parked, RowsRefusedError, Store, Wire, Write
@@ -13,24 +19,53 @@ class Applier:
     def __init__(self, wire: Wire, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
         self._folder = Folder(wire, store, cached_rows=cached_rows)
         self._store = store
-
-    def forget(self) -> None:
-        """Trust no row that is remembered: somebody else may have written."""
-        self._folder.forget()
+        self._flight: _Flight | None = None
 
     async def apply(self, records: Sequence[Fact], projections: Mapping[Projection, Mark]) -> list[Parked]:
         """Take records in for projections whose marks stand at the record before them; return what was parked."""
+        parked = await self.begin(records, projections)
+        return parked + await self.finish()
+
+    async def begin(self, records: Sequence[Fact], projections: Mapping[Projection, Mark]) -> list[Parked]:
+        """Fold records and set out to write them; what was begun before stands then, and what it parked is returned."""
+        before = self._flight
+        write = await self._fold(records, projections)
+        parked = await self.finish()
+        if before is not None and before.failed:
+            write = await self._fold(records, projections)
+        self._flight = _Flight(records, projections, write, asyncio.create_task(self._store.commit(write)))
+        return parked
+
+    async def finish(self) -> list[Parked]:
+        """Wait until what was begun stands; return what it parked."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return []
         try:
-            write = await self._folder.fold(records, projections)
-            await self._store.commit(write)
+            await flight.writing
         except RowsRefusedError as error:
             self._folder.forget()
-            return await self._apart(records, projections, error)
+            return await self._apart(flight.records, flight.projections, error)
         except BaseException:
             self._folder.forget()
             raise
-        self._folder.keep()
-        return list(write.parked)
+        return list(flight.write.parked)
+
+    async def forget(self) -> None:
+        """Call off what was begun, and trust no row that is remembered: somebody else may have written."""
+        flight, self._flight = self._flight, None
+        self._folder.forget()
+        if flight is not None:
+            flight.writing.cancel()
+            await asyncio.wait({flight.writing})  # tells our own cancellation from the task's, unlike awaiting it
+            flight.writing.cancelled() or flight.writing.exception()  # mark it seen
+
+    async def _fold(self, records: Sequence[Fact], projections: Mapping[Projection, Mark]) -> Write:
+        try:
+            return await self._folder.fold(records, projections)
+        except BaseException:
+            await self.forget()
+            raise
 
     async def _apart(
         self, records: Sequence[Fact], projections: Mapping[Projection, Mark], error: RowsRefusedError
@@ -52,6 +87,21 @@ class Applier:
         moves = {each.name: (mark, record.position) for each, mark in projections.items()}
         await self._store.commit(Write(moves, parked=parked))
         return parked
+
+
+@frozen(eq=False)
+class _Flight:
+    """A batch on its way to the store."""
+
+    records: Sequence[Fact]
+    projections: Mapping[Projection, Mark]
+    write: Write
+    writing: asyncio.Task[None]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it came to nothing, so that nothing may rest on it."""
+        return self.writing.cancelled() or self.writing.exception() is not None
 
 
 def _at(projections: Mapping[Projection, Mark], record: Fact) -> dict[Projection, Mark]:

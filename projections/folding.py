@@ -20,7 +20,7 @@ from projections.tables import Key, Table
 PAUSE_RECORDS = 256
 """After so many records others on the event loop get their turn: a few milliseconds."""
 CACHED_ROWS = 50_000
-"""Rows kept of each table."""
+"""Rows kept of each table, beside those of the last batch; that one is not there is kept, too."""
 _ABSENT: Any = object()
 Pages = defaultdict[Table[Any], dict[Key, Any]]
 
@@ -30,9 +30,10 @@ _Task = tuple[Projection, Fact, Any, Sequence[Change]]
 
 
 class Folder:
-    """Folds batches for one store, and remembers rows as they are stored.
+    """Folds batches for one store, and remembers rows as the store will have them.
 
-    What it remembers holds only while nobody else writes: ``forget`` when a write failed or may have.
+    What it remembers holds only if all that it returns is stored, in order, and nobody else writes: ``forget`` when a
+    write failed or may have.
     """
 
     def __init__(self, wire: Wire, store: Store, *, cached_rows: int = CACHED_ROWS) -> None:
@@ -54,19 +55,9 @@ class Folder:
         except Exception:  # noqa: BLE001 - whatever a fold raises, the show goes on
             await self._apply_with_care(tasks, parked)
         moves = {each.name: (mark, records[-1].position) for each, mark in projections.items()}
-        return self._write(moves, parked)
-
-    def keep(self) -> None:
-        """Remember what the last batch came to: it was stored."""
-        for table, page in self._pages.items():
-            cache = self._cache[table]
-            for key, row in page.items():
-                cache.pop(key, None)
-                if row is not None:
-                    cache[key] = row
-            for key in list(islice(cache, max(0, len(cache) - self._cached_rows))):
-                del cache[key]
-        self._pages.clear()
+        write = self._write(moves, parked)
+        self._keep()
+        return write
 
     def forget(self) -> None:
         """Trust nothing that is remembered."""
@@ -115,43 +106,43 @@ class Folder:
 
     async def _apply(self, tasks: Sequence[_Task]) -> None:
         for start in range(0, len(tasks), PAUSE_RECORDS):
-            for _, record, event, changes in tasks[start : start + PAUSE_RECORDS]:
-                for change in changes:
-                    self._change(change, record, event)
+            self._change(tasks[start : start + PAUSE_RECORDS])
             await asyncio.sleep(0)
 
     async def _apply_with_care(self, tasks: Iterable[_Task], parked: list[Parked]) -> None:
         self._pages.clear()
-        for count, (projection, record, event, changes) in enumerate(tasks):
+        for count, task in enumerate(tasks):
+            projection, record, _, changes = task
             before = [(table, key, self._set_aside(table, key)) for table, key, _, _ in changes]
             try:
-                for change in changes:
-                    self._change(change, record, event)
+                self._change([task])
             except Exception as error:  # noqa: BLE001 - see above
                 self._put_back(before)
                 parked.append(_parked(projection, record, error))
             if not count % PAUSE_RECORDS:
                 await asyncio.sleep(0)
 
-    def _change(self, change: Change, record: Fact, event: Any) -> None:
-        table, key, start, step = change
-        page = self._pages[table]
-        if step is None:
-            row = None if start is None else start(key, record, event)
-        else:
-            row = page.get(key, _ABSENT)
-            if row is _ABSENT:
-                row = self._cache[table].get(key)
-                row = None if row is None else table.copy(row)
-            if row is None:
-                if start is None:
-                    raise MissingRowError(f"there is no row {'/'.join(map(str, key))} in {table.name} to change")
-                row = start(key, record, event)
-            if step(row, record, event) is DROPPED:
-                row = None
-        if row is not None:
-            row.position = record.position
-        page[key] = row
+    def _change(self, tasks: Iterable[_Task]) -> None:
+        pages, cache = self._pages, self._cache
+        for _, record, event, changes in tasks:
+            for table, key, start, step in changes:
+                page = pages[table]
+                if step is None:
+                    row = None if start is None else start(key, record, event)
+                else:
+                    row = page.get(key, _ABSENT)
+                    if row is _ABSENT:
+                        row = cache[table].get(key)
+                        row = None if row is None else table.copy(row)
+                    if row is None:
+                        if start is None:
+                            raise _missing(table, key)
+                        row = start(key, record, event)
+                    if step(row, record, event) is DROPPED:
+                        row = None
+                if row is not None:
+                    row.position = record.position
+                page[key] = row
 
     def _set_aside(self, table: Table[Any], key: Key) -> Any:
         row = self._pages[table].get(key, _ABSENT)
@@ -174,6 +165,15 @@ class Folder:
             parked,
         )
 
+    def _keep(self) -> None:
+        """Remember what the batch comes to, all of it, for it may be written later than the next is folded."""
+        for table, page in self._pages.items():
+            cache = self._cache[table]
+            for key in list(islice(cache, max(0, len(cache) - self._cached_rows))):
+                del cache[key]
+            cache |= page
+        self._pages.clear()
+
 
 def _add_tasks(
     record: Fact,
@@ -187,6 +187,10 @@ def _add_tasks(
             tasks.append((projection, record, event, handler(record, event)))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the show goes on
             parked.append(_parked(projection, record, error))
+
+
+def _missing(table: Table[Any], key: Key) -> MissingRowError:
+    return MissingRowError(f"there is no row {'/'.join(map(str, key))} in {table.name} to change")
 
 
 def _parked(projection: Projection, record: Fact, error: Exception) -> Parked:

@@ -85,7 +85,7 @@ class Follower:
                 _log.warning("Following stopped, next try in %s s: %s", pause_seconds, error)
                 await asyncio.sleep(pause_seconds)
             finally:
-                await self._ahead.drop()
+                await self._leave_off()
 
     async def catch_up(self) -> int:
         """Follow to the head of the journal and return it. For tools and tests: nobody leads meanwhile."""
@@ -94,7 +94,7 @@ class Follower:
             while await self._round():
                 continue
         finally:
-            await self._ahead.drop()
+            await self._leave_off()
         return min(mark.position for mark in self._marks.values())
 
     async def wait_for(self, position: int, names: Collection[str], timeout: float) -> bool:  # noqa: ASYNC109
@@ -118,11 +118,15 @@ class Follower:
 
     async def _begin(self) -> None:
         """Go on from what the store says, and from nothing that is remembered."""
-        self._applier.forget()
-        await self._ahead.drop()
+        await self._leave_off()
         marks = await self._store.marks()
         self._marks = {each.name: marks[each.name] for each in self._projections}
         self._tell()
+
+    async def _leave_off(self) -> None:
+        """Read nothing ahead, and write nothing more."""
+        await self._applier.forget()
+        await self._ahead.drop()
 
     async def _follow(self, announcer: Announcer, poll_seconds: float) -> NoReturn:
         while True:
@@ -142,21 +146,31 @@ class Follower:
             limit = self._batch if next_position is None else min(self._batch, next_position - position)
             moved = await self._advance(position, group, limit) or moved
             next_position = position
+        if not moved:
+            self._note(await self._applier.finish())
         return moved
 
     async def _advance(self, position: int, group: Mapping[Projection, Mark], limit: int) -> bool:
+        """Take in the next batch; a full one is still being written when the one after it is read and folded."""
         records = await self._ahead.read(position, limit)
         if not records:
             return False
         require_dense(records, position)
-        if len(records) == self._batch:
+        is_full = len(records) == self._batch
+        if is_full:
             self._ahead.begin(records[-1].position, self._batch)
-        for parked in await self._applier.apply(records, group):
-            _log.error("%s cannot take in record %s: %s", parked.projection, parked.position, parked.error)
+        self._note(await self._applier.begin(records, group))
         for projection, mark in group.items():
             self._marks[projection.name] = Mark(records[-1].position, mark.generation)
-        self._tell()
+        if not is_full:
+            self._note(await self._applier.finish())
         return True
+
+    def _note(self, parked: Iterable[Parked]) -> None:
+        """Say how far everything stands, and what is missing."""
+        for each in parked:
+            _log.error("%s cannot take in record %s: %s", each.projection, each.position, each.error)
+        self._tell()
 
     def _tell(self) -> None:
         self.progress.tell({name: mark.position for name, mark in self._marks.items()})

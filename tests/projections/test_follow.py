@@ -12,16 +12,18 @@ from adapters.journal_memory import MemoryJournal
 from adapters.leadership import MemoryLeadership
 from adapters.tables_postgres import PostgresStore
 from adapters.tables_writing import write as write_batch
+from domain.listing.events import UnitsReleased
 from domain.record import Record
 from projections import live_stock, orders, payouts
 from projections.applying import GapError
 from projections.catalogue import NAMES, PROJECTIONS
 from projections.digest import digest, digest_at
 from projections.follow import Follower
-from projections.live_stock import LIVE_STOCK
+from projections.live_stock import LIVE_STOCK, StockRow
 from projections.memory import MemoryStore
-from projections.projection import Fact, Projection, change
+from projections.projection import Fact, Projection, change, drop, ensure
 from projections.store import StoreUnavailableError, Write
+from projections.tables import Key
 from tests.builders import line, listing_created, open_listing, order_placed, payment_captured, units_reserved
 from tests.projections.books import WIRE, Told, journal_of, of, rows, write
 
@@ -67,6 +69,16 @@ def purchases(count: int) -> list[Told]:
         told += of(order_id, order_placed(line(quantity=number + 1)))
         told += of(order_id, payment_captured()) if number % 2 else []
     return told
+
+
+class LateStore(MemoryStore):
+    """A store that takes its time: meanwhile the next batch is read, its rows are looked up, and it is folded."""
+
+    async def commit(self, write: Write) -> None:
+        """Commit after everybody else has had a hundred turns."""
+        for _ in range(100):
+            await asyncio.sleep(0)
+        await super().commit(write)
 
 
 @pytest.fixture
@@ -183,13 +195,17 @@ async def test_an_event_of_a_row_that_was_never_begun_is_parked() -> None:
     assert parked.error == "MissingRowError: there is no row listing-9 in live_stock to change"
 
 
-async def test_data_that_the_database_refuses_is_parked_alone(url: str) -> None:
-    """The record is found by halving, for the projection that stores it; live and replayed park the same."""
+@pytest.mark.parametrize("batch", [2, 4, 5_000])
+async def test_data_that_the_database_refuses_is_parked_alone(url: str, batch: int) -> None:
+    """The record is found by halving, for the projection that stores it; live and replayed park the same.
+
+    What was folded over it meanwhile is folded again.
+    """
     told = purchases(20)
     told[10:10] = of("listing-bad", listing_created(title="bad\0title"))
     journal = await journal_of(*told)
     store = await opened(PostgresStore(url))
-    head = await Follower(journal, WIRE, store).catch_up()
+    head = await Follower(journal, WIRE, store, batch=batch).catch_up()
     assert [(each.projection, each.position) for each in await store.parked()] == [("live_stock", 11)]
     assert await digest(store) == await digest_at(journal, WIRE, head)
     await store.close()
@@ -209,14 +225,36 @@ async def test_a_new_projection_catches_up_beside_the_others_and_then_goes_with_
 
 
 async def test_rows_put_and_changed_and_dropped_in_one_batch_come_to_their_last_state() -> None:
-    """The size of batches makes no difference, and neither does how many rows are remembered."""
+    """The size of batches makes no difference, nor how many rows are remembered, nor how long writing takes."""
     journal = await journal_of(*purchases(30))
     head = await journal.head()
     expected = await digest_at(journal, WIRE, head)
     for batch, cached_rows in ((1, 0), (3, 2), (17, 50_000), (5_000, 1)):
-        store = MemoryStore()
-        await Follower(journal, WIRE, store, batch=batch, cached_rows=cached_rows).catch_up()
-        assert await digest(store) == expected
+        for store in (MemoryStore(), LateStore()):
+            await Follower(journal, WIRE, store, batch=batch, cached_rows=cached_rows).catch_up()
+            assert await digest(store) == expected
+
+
+async def test_a_row_that_is_still_being_dropped_is_gone_for_the_next_batch() -> None:
+    """What the store still has of it is not taken for what there is."""
+    created, dropped, begun_anew = listing_created(), units_reserved(), UnitsReleased("order-1:1", 1, "cancelled")
+
+    def begun(key: Key, _: Fact, __: object) -> StockRow:
+        return StockRow(key[0], "stream-1", "sku", "title", "EUR", 7, 300, ())
+
+    def discounted(row: StockRow, _: Fact, __: object) -> None:
+        row.price_minor -= 1
+
+    handlers = {
+        type(created): live_stock.PROJECTION.handlers[type(created)],
+        type(dropped): drop(LIVE_STOCK),
+        type(begun_anew): ensure(LIVE_STOCK, begun, discounted),
+    }
+    projection = Projection("live_stock", (LIVE_STOCK,), handlers)
+    journal = await journal_of(*of("listing-1", created, dropped, begun_anew))
+    store = LateStore([projection])
+    await Follower(journal, WIRE, store, [projection], batch=1, cached_rows=0).catch_up()
+    assert (await rows(store, LIVE_STOCK))[("listing-1",)].price_minor == 6
 
 
 async def test_whoever_waits_for_a_position_is_woken_when_it_is_there(running: list[Any]) -> None:
@@ -260,7 +298,7 @@ async def test_a_follower_that_is_cancelled_while_it_drops_a_reading_ends() -> N
 
     class Slow(MemoryJournal):
         async def read(self, after: int, limit: int) -> Sequence[Record]:
-            if not after:
+            if after < 2:
                 return await super().read(after, limit)
             reading.set()
             try:
