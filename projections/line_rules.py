@@ -6,6 +6,8 @@ for are found when their command ends. Nothing is remembered beyond that. What i
 ``return_rules``.
 """
 
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from domain.ids import reservation_id
@@ -29,14 +31,20 @@ class LineRules:
     def __init__(self) -> None:
         self.left: list[_Moved] = []
         """What listings have moved and no order has answered for yet; always this one list."""
+        self._ends: list[datetime] = []
+        """When the holds end that the next order answers for."""
 
     def reserved(self, record: Record, metadata: Metadata, event: UnitsReserved, _: Any, listing: Listing) -> None:
         """Note units that a listing holds, for its time; those for a late payment are held only to be sold."""
-        seconds, hold_seconds = (event.until - metadata.ingress_at).total_seconds(), listing.offer.hold_seconds
-        if seconds not in (hold_seconds, 0):
-            found = f"{event.reservation_id} is held for {seconds} s, {record.history_id} holds for {hold_seconds}"
+        until, begun_at, hold_seconds = event.until, metadata.ingress_at, listing.offer.hold_seconds
+        moved = RESERVED
+        if until == begun_at + _lasting(hold_seconds):
+            self._ends.append(until)
+        elif until == begun_at:
+            moved = AGAIN
+        else:
+            found = f"{event.reservation_id} is held until {until}, {record.history_id} holds for {hold_seconds} s"
             raise BreachError(record.position, "deadlines", found)
-        moved = RESERVED if seconds else AGAIN
         self.left.append((
             moved, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
             event.buyer_id, event.host_id,
@@ -49,14 +57,19 @@ class LineRules:
             event.buyer_id, event.host_id,
         ))  # fmt: skip
 
-    def ordered(self, record: Record, event: o.OrderPlaced) -> None:
-        """Let a new order answer for what is reserved."""
+    def ordered(self, record: Record, metadata: Metadata, event: o.OrderPlaced) -> None:
+        """Let a new order answer for what is reserved: it is of its command's time, and held as long as all of that."""
         order_id, buyer_id, host_id = record.history_id, event.buyer_id, event.host_id
         for line in event.lines:
             self._answer(record, (
                 RESERVED, reservation_id(order_id, line.line_id), order_id, line.listing_id, line.quantity,
                 line.amount_minor, buyer_id, host_id,
             ))  # fmt: skip
+        first_end = min(self._ends)
+        self._ends.clear()
+        if event.placed_at != metadata.ingress_at or event.hold_expires_at != first_end:
+            found = f"{order_id} is of {event.placed_at} and held until {event.hold_expires_at}, not until {first_end}"
+            raise BreachError(record.position, "deadlines", found)
 
     def paid(self, record: Record, event: o.PaymentCaptured, order: Order) -> None:
         """Let a paid order answer for what is sold; for a late payment it may have been reserved again."""
@@ -82,6 +95,11 @@ class LineRules:
         if self.left:
             moved = self.left[0]
             raise BreachError(record.position, "lines", f"{_told(moved)} are {moved[0]}, and no order says so")
+
+
+@cache
+def _lasting(seconds: int) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
 def _told(moved: _Moved) -> str:

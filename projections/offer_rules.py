@@ -24,10 +24,9 @@ class OfferRules:
         """``resident`` has the versions and states of all shows and listings."""
         self._resident = resident
 
-    def ordered(self, record: Record, event: OrderPlaced, ingress_at: datetime) -> None:
+    def ordered(self, record: Record, event: OrderPlaced) -> None:
         """Hold a new order, whose lines are reserved, against its show and its listings."""
         self._on_air(record, event)
-        self._dated(record, event, ingress_at)
         looks: dict[str, list[Line]] = {}
         for line in event.lines:
             if line.look_id is None:
@@ -47,14 +46,6 @@ class OfferRules:
         if said != true:
             found = f"{record.history_id} names host, terms and currency {said}, its show has {true}"
             raise BreachError(record.position, "offer", found)
-
-    def _dated(self, record: Record, event: OrderPlaced, ingress_at: datetime) -> None:
-        """Hold an order's times against its command's, and against the listing that holds for the shortest time."""
-        hold_seconds = min([self._resident[line.listing_id][1].offer.hold_seconds for line in event.lines])
-        seconds = (event.hold_expires_at - ingress_at).total_seconds()
-        if event.placed_at != ingress_at or seconds != hold_seconds:
-            found = f"{record.history_id} is of {event.placed_at} and held for {seconds} s, not for {hold_seconds}"
-            raise BreachError(record.position, "deadlines", found)
 
     def _priced(self, record: Record, event: OrderPlaced, line: Line) -> None:
         """Hold a unit's price against its listing or its discount; whether that had room left is not asked again."""

@@ -271,8 +271,8 @@ class ShopRules:
             raise BreachError(record.position, "units", f"{listing_id} lacks {listing.short} of {promised} units")
 
     def _placed(self, record: Record, metadata: Metadata, event: o.OrderPlaced, __: Order, ___: Order) -> None:
-        self._lines.ordered(record, event)
-        self._offers.ordered(record, event, metadata.ingress_at)
+        self._lines.ordered(record, metadata, event)
+        self._offers.ordered(record, event)
         self._envelopes.arrive(metadata, [each.listing_id for each in event.lines])
         if sum([each.amount_minor for each in event.lines]) != event.total_minor:
             raise BreachError(record.position, "captured", f"the lines of {record.history_id} do not sum to its total")
