@@ -13,7 +13,7 @@ from attrs import define, field
 
 from domain.aggregates import DECIDERS
 from domain.decider import Decider
-from domain.ids import LISTING, ORDER, STREAM, kind_of
+from domain.ids import kind_of
 from domain.listing.state import Listing
 from domain.order.state import Order
 from domain.refusal import NotFound, Refusal
@@ -74,25 +74,24 @@ class Desk:
 
     def stream(self, stream_id: str) -> Stream:
         """Return a stream; ``NotFound`` when there is none."""
-        state: Stream = self.versioned(stream_id).state
-        if kind_of(stream_id) != STREAM or state.status is Status.UNKNOWN:
+        state = self.versioned(stream_id).state
+        if not isinstance(state, Stream) or state.status is Status.UNKNOWN:
             raise NotFound("stream", stream_id)
         return state
 
     def listing(self, listing_id: str) -> Listing:
         """Return a listing; ``NotFound`` when there is none."""
-        state: Listing = self.versioned(listing_id).state
-        if kind_of(listing_id) != LISTING or not state.exists:
+        state = self.versioned(listing_id).state
+        if not isinstance(state, Listing) or not state.exists:
             raise NotFound("listing", listing_id)
         return state
 
     def order(self, order_id: str) -> Order:
         """Return an order, be it a refused one; ``NotFound`` when there is none."""
         versioned = self.versioned(order_id)
-        if kind_of(order_id) != ORDER or not versioned.version:
+        if not isinstance(versioned.state, Order) or not versioned.version:
             raise NotFound("order", order_id)
-        state: Order = versioned.state
-        return state
+        return versioned.state
 
     def tell(self, history_id: str, command: Any) -> list[Any]:
         """Let an aggregate decide, and go on with what it decided; its refusals are told whose they are."""

@@ -21,8 +21,9 @@ from projections.breach import BreachError
 RESERVED: Final = "reserved"
 AGAIN: Final = "reserved again"
 SOLD: Final = "sold"
-_Moved = tuple[str, str, str, str, int, int, str, str]
-"""``RESERVED``, ``AGAIN`` or ``SOLD``, reservation, order, listing, units, what they cost together, buyer, and host."""
+_Moved = tuple[str, str, str, str, int, int, str, str, tuple[int, int, str | None] | None]
+"""``RESERVED``, ``AGAIN`` or ``SOLD``, reservation, order, listing, units, what they cost together, buyer, host; and of
+what is reserved for the first time the price of one, its list price, and the discount."""
 
 
 class LineRules:
@@ -45,16 +46,20 @@ class LineRules:
         else:
             found = f"{event.reservation_id} is held until {until}, {record.history_id} holds for {hold_seconds} s"
             raise BreachError(record.position, "deadlines", found)
+        if event.list_price_minor != listing.offer.price_minor:
+            found = f"{event.reservation_id} has list price {event.list_price_minor}, not {listing.offer.price_minor}"
+            raise BreachError(record.position, "offer", found)
+        priced = (event.unit_price_minor, event.list_price_minor, event.discount_id) if moved is RESERVED else None
         self.left.append((
             moved, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
-            event.buyer_id, event.host_id,
+            event.buyer_id, event.host_id, priced,
         ))  # fmt: skip
 
     def sold(self, record: Record, _: Metadata, event: UnitsCommitted, __: Any, ___: Any) -> None:
         """Note units that a listing has sold."""
         self.left.append((
             SOLD, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
-            event.buyer_id, event.host_id,
+            event.buyer_id, event.host_id, None,
         ))  # fmt: skip
 
     def ordered(self, record: Record, metadata: Metadata, event: o.OrderPlaced) -> None:
@@ -63,7 +68,7 @@ class LineRules:
         for line in event.lines:
             self._answer(record, (
                 RESERVED, reservation_id(order_id, line.line_id), order_id, line.listing_id, line.quantity,
-                line.amount_minor, buyer_id, host_id,
+                line.amount_minor, buyer_id, host_id, (line.unit_price_minor, line.list_price_minor, line.discount_id),
             ))  # fmt: skip
         first_end = min(self._ends)
         self._ends.clear()
@@ -78,7 +83,7 @@ class LineRules:
             if facts.kept:
                 line = (
                     reservation_id(order_id, line_id), order_id, facts.line.listing_id, facts.kept,
-                    facts.captured_minor, order.buyer_id, order.host_id,
+                    facts.captured_minor, order.buyer_id, order.host_id, None,
                 )  # fmt: skip
                 self._answer(record, (SOLD, *line))
                 if event.late and (AGAIN, *line) in self.left:
@@ -103,6 +108,7 @@ def _lasting(seconds: int) -> timedelta:
 
 
 def _told(moved: _Moved) -> str:
-    _, reserved, order_id, listing_id, quantity, amount_minor, buyer_id, host_id = moved
+    _, reserved, order_id, listing_id, quantity, amount_minor, buyer_id, host_id, priced = moved
     units = f"{quantity} units of {listing_id} at {amount_minor} as {reserved}"
-    return f"{units} of {order_id}, for {buyer_id} by {host_id},"
+    prices = "" if priced is None else " ({} each, {} without discount, {})".format(*priced)
+    return f"{units} of {order_id}, for {buyer_id} by {host_id}{prices},"

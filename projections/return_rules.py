@@ -50,6 +50,7 @@ class ReturnRules:
             o.LineCancelled: self._line_cancelled,
             o.OrderCancelled: self._cancelled,
             o.OrderExpired: self._expired,
+            o.ReturnWindowClosed: self._window_closed,
             o.PaymentOrphaned: self._orphaned,
         }
 
@@ -130,8 +131,16 @@ class ReturnRules:
         self._give_up(record, metadata, [(facts.line, 0) for facts in before.lines.values()])
         if not before.awaits_payment:
             raise BreachError(record.position, "deadlines", f"{record.history_id} expired when it was {before.stage}")
-        if before.holds_at(min(event.expired_at, metadata.ingress_at)):
+        if before.holds_at(event.expired_at):
             self.open[EARLY, record.history_id] = 1
+
+    def _window_closed(
+        self, record: Record, _: Metadata, event: o.ReturnWindowClosed, before: Order, __: Order
+    ) -> None:
+        ends_at = before.return_window_ends_at
+        if ends_at is None or event.closed_at < ends_at:
+            found = f"the window of {record.history_id} closed at {event.closed_at}, it was to end at {ends_at}"
+            raise BreachError(record.position, "deadlines", found)
 
     def _orphaned(self, record: Record, _: Metadata, event: o.PaymentOrphaned, before: Order, __: Order) -> None:
         if before.payments.get(event.payment_id, "failed") != "failed":

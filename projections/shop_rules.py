@@ -45,6 +45,12 @@ BEGINNINGS: Final = frozenset({
     StreamScheduled, li.ListingCreated, o.OrderPlaced, o.OrderRefused, c.CommissionAccrued, c.CommissionExcluded,
 })  # fmt: skip
 """What a history begins with and has nowhere else. Only a host may be on air again and again."""
+MOMENTS: Final[Mapping[type, str]] = {
+    o.OrderRefused: "ingress_at", o.PaymentRequested: "requested_at", o.PaymentCaptured: "captured_at",
+    o.OrderExpired: "expired_at", o.OrderCancelled: "cancelled_at", o.OrderShipped: "shipped_at",
+    o.ReturnWindowClosed: "closed_at",
+}  # fmt: skip
+"""What says by itself when its command came. An order's placing and delivery have rules of their own."""
 KEPT_STATES: Final = 15_000
 MOST_OWED: Final = 20
 """How many commissions are named."""
@@ -134,6 +140,7 @@ class ShopRules:
             **self._returns.checks,
             **self._commissions.checks,
         }
+        self._checks |= {kind: _timely(moment, self._checks.get(kind)) for kind, moment in MOMENTS.items()}
         self.begun = Once()
         """Passing histories, by their first record."""
         self.counts: dict[str, int] = dict.fromkeys((*DECIDERS, "refusals", "refunds"), 0)
@@ -314,6 +321,20 @@ class ShopRules:
         self.counts["refunds"] += 1
         self._returns.refunded(record, event, before, order)
         self._owing.refunded(record, event, order)
+
+
+def _timely(moment: str, check: _Check | None) -> _Check:
+    """Hold an event against the time of its command, and against what else it must be."""
+    said = attrgetter(moment)
+
+    def checked(record: Record, metadata: Metadata, event: Any, before: Any, state: Any) -> None:
+        if said(event) != metadata.ingress_at:
+            found = f"{record.history_id} has {moment} {said(event)}, its command came at {metadata.ingress_at}"
+            raise BreachError(record.position, "deadlines", found)
+        if check is not None:
+            check(record, metadata, event, before, state)
+
+    return checked
 
 
 def _unfolded(record: Record, found: str) -> BreachError:

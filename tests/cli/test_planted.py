@@ -57,7 +57,7 @@ async def lose_a_reaction(url: str) -> int:
         *of("listing-lost", units_reserved(**moved)),
         *of("order-lost", placed),
         *of("listing-lost", units_committed(**moved, stream_id="stream-lost")),
-        *of("order-lost", payment_captured()),
+        *of("order-lost", payment_captured(captured_at=at(60))),
     ]
     show, listing = of("stream-lost", *live_show()), of("listing-lost", *open_listing(stream_id="stream-lost"))
     await ring_up(journal, show, listing, sold)

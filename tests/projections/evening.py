@@ -36,7 +36,8 @@ class Evening:
 
     async def begin(self, *, most_units: int = 12) -> None:
         """Go on air with three listings and a look of two of them."""
-        await self.shop.go_live(shares=SHARES if self.random.random() < 0.5 else ())
+        shares = SHARES if self.random.random() < 0.5 else ()
+        await self.shop.go_live(hold_days=self.random.choice((0, 14)), shares=shares)
         for listing_id in LISTINGS:
             allotment = self.random.randint(1, most_units)
             await self.shop.offer(allotment, listing_id=listing_id, price_minor=self.random.choice((0, 333, 1999)))
@@ -80,7 +81,7 @@ class Evening:
             c.Tell(order_id, oc.IssueRefund(f"refund-{self.number}", line_id, 500, "goodwill")),
             c.Tell(order_id, oc.RequestReturn(f"return-{order_id}", line_id, 1, now)),
             c.ReceiveReturn(order_id, f"return-{order_id}", self.random.choice(list(Disposition))),
-            c.Tell(order_id, oc.CloseReturnWindow(now + timedelta(days=20))),
+            c.Tell(order_id, oc.CloseReturnWindow(now)),
         ]
         await self.shop.ask(self.random.choice(commands))
 

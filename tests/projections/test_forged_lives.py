@@ -19,6 +19,7 @@ from domain.stream.commands import AgreeTerms
 from domain.stream.events import EndReason, StreamEnded
 from domain.terms import Share, Terms
 from projections.verify import verify
+from tests.builders import at, days
 from tests.projections.evening import Evening
 from tests.projections.forging import WIRE, Forge, Written, add, first, leave_out, read, rewrite
 from tests.rehearsal import LISTING, STREAM, Rehearsal
@@ -88,7 +89,8 @@ def _sold_out_of_something(records: list[Record]) -> int:
 
 def _sold_at_a_friends_price(records: list[Record], **changes: Any) -> int:
     reserved = first(records, li.UnitsReserved, order_id="order-5")
-    rewrite(records, reserved, unit_price_minor=1, amount_minor=2)
+    priced = {name: value for name, value in changes.items() if name == "discount_id"}
+    rewrite(records, reserved, unit_price_minor=1, amount_minor=2, **priced)
     placed = first(records, o.OrderPlaced, "order-5")
     line = evolve(read(records[placed]).lines[0], unit_price_minor=1, amount_minor=2, **changes)
     return rewrite(records, placed, lines=(line,), total_minor=2)
@@ -96,6 +98,13 @@ def _sold_at_a_friends_price(records: list[Record], **changes: Any) -> int:
 
 def _sold_at_a_discount_that_nobody_gave(records: list[Record]) -> int:
     return _sold_at_a_friends_price(records, discount_id="for-friends")
+
+
+def _sold_as_if_it_had_been_dearer(records: list[Record]) -> int:
+    reserved = first(records, li.UnitsReserved, order_id="order-5")
+    placed = first(records, o.OrderPlaced, "order-5")
+    rewrite(records, placed, lines=(evolve(read(records[placed]).lines[0], list_price_minor=9_999),))
+    return rewrite(records, reserved, list_price_minor=9_999)
 
 
 def _sold_as_part_of_a_look_that_is_none(records: list[Record]) -> int:
@@ -127,6 +136,11 @@ def _sold_in_another_show(records: list[Record]) -> int:
 def _reserved_for_another_buyer(records: list[Record]) -> int:
     rewrite(records, first(records, li.UnitsReserved, order_id="order-1"), buyer_id="buyer-9")
     return first(records, o.OrderPlaced, "order-1") + 1
+
+
+def _told_of_another_list_price(records: list[Record]) -> int:
+    placed = first(records, o.OrderPlaced, "order-5")
+    return rewrite(records, placed, lines=(evolve(read(records[placed]).lines[0], list_price_minor=9_999),))
 
 
 def _sold_in_another_hosts_name(records: list[Record]) -> int:
@@ -232,12 +246,19 @@ def _cancelled_and_kept_in_part(records: list[Record]) -> int:
 
 def _paid_with_what_went_back(records: list[Record]) -> int:
     captured = read(records[first(records, o.PaymentCaptured, "order-1")])
-    return add(records, len(records), "order-4", evolve(captured, payment_id="pay-order-4"))
+    return add(
+        records,
+        len(records),
+        "order-4",
+        evolve(captured, payment_id="pay-order-4", captured_at=records[-1].recorded_at),
+    )
 
 
 def _paid_twice(records: list[Record]) -> int:
     captured = read(records[first(records, o.PaymentCaptured, "order-1")])
-    return add(records, len(records), "order-1", evolve(captured, payment_id="pay-again"))
+    return add(
+        records, len(records), "order-1", evolve(captured, payment_id="pay-again", captured_at=records[-1].recorded_at)
+    )
 
 
 # A commission and its terms
@@ -341,12 +362,20 @@ def _given_to_others_in_part(records: list[Record]) -> int:
 
 def _expired_before_its_time(records: list[Record]) -> int:
     place = first(records, o.OrderPlaced, "order-5")
-    return add(records, place + 1, "order-5", o.OrderExpired(read(records[place]).placed_at))
+    return add(records, place + 1, "order-5", o.OrderExpired(records[place].recorded_at))
 
 
 def _expired_before_its_time_with_another_on_its_lips(records: list[Record]) -> int:
     place = first(records, o.OrderPlaced, "order-5")
     return add(records, place + 1, "order-5", o.OrderExpired(read(records[place]).hold_expires_at))
+
+
+def _moved_to_another_time(kind: type, **changes: Any) -> Forge:
+    def forge(records: list[Record]) -> int:
+        return rewrite(records, first(records, kind), **changes)
+
+    forge.__name__ = f"_{kind.__name__}_moved_to_another_time"
+    return forge
 
 
 def _expired_though_it_was_paid(records: list[Record]) -> int:
@@ -377,12 +406,23 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
         *(_ordered_once_more, _reversed_and_never_accrued, _sold_out_of_something),
     ],
     "offer": [
-        *(_sold_at_a_friends_price, _sold_at_a_discount_that_nobody_gave, _sold_as_part_of_a_look_that_is_none),
+        *(
+            _sold_at_a_friends_price,
+            _sold_at_a_discount_that_nobody_gave,
+            _sold_as_if_it_had_been_dearer,
+            _sold_as_part_of_a_look_that_is_none,
+        ),
         *(_sold_by_somebody_who_was_not_on_air, _sold_by_the_terms_of_tomorrow, _sold_in_a_show_that_is_over),
         *(_sold_in_another_show,),
     ],
     "lines": [
-        *(_reserved_for_another_buyer, _sold_in_another_hosts_name, _sent_and_still_there, _sent_without_an_order),
+        *(
+            _reserved_for_another_buyer,
+            _told_of_another_list_price,
+            _sold_in_another_hosts_name,
+            _sent_and_still_there,
+            _sent_without_an_order,
+        ),
         *(_cancelled_and_not_taken_back, _given_up_and_not_taken_back, _taken_back_unasked, _came_back_and_was_lost),
         *(_more_came_back_than_the_order_knows, _more_came_back_than_was_sold),
         *(_came_back_from_a_sale_of_another_host, _called_off_and_still_held_in_part),
@@ -406,6 +446,11 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
         *(_given_to_others_before_its_time, _given_to_others_as_if_it_was_called_off, _given_to_others_in_part),
         *(_expired_before_its_time, _expired_before_its_time_with_another_on_its_lips, _expired_though_it_was_paid),
         *(_back_in_a_day_or_never, _delivered_a_fortnight_before),
+        _moved_to_another_time(o.PaymentCaptured, captured_at=at(1)),
+        _moved_to_another_time(o.OrderCancelled, cancelled_at=at(1)),
+        _moved_to_another_time(o.OrderShipped, shipped_at=at(1)),
+        _moved_to_another_time(o.ReturnWindowClosed, closed_at=at(1)),
+        _moved_to_another_time(o.ReturnWindowClosed, closed_at=days(99)),
     ],
 }
 

@@ -10,12 +10,12 @@ from domain.listing import events as li
 from domain.order import events as o
 from projections.breach import Breach
 from projections.verify import verify
-from tests.builders import AIR_TIME, at, live_show, open_listing, order_placed, units_reserved
+from tests.builders import at, live_show, open_listing, order_placed, units_reserved
 from tests.projections.books import WIRE, Told, of, ring_up
 from tests.rehearsal import Rehearsal
 
 FREE = ("listing-1", li.UnitsReleased("order-1:1", 1, "expired"))
-CANCELLED = o.OrderCancelled(AIR_TIME)
+CANCELLED = o.OrderCancelled(at(60))
 OTHERS = {"order_id": "order-2", "reservation_id": "order-2:1"}
 
 
@@ -69,6 +69,22 @@ async def test_units_are_held_for_the_time_of_their_listing(
     found = (await verify(journal, WIRE)).breach
     assert found is not None
     assert found.position == position
+
+
+@pytest.mark.parametrize(
+    ("order_id", "event"),
+    [
+        ("order-3", o.OrderRefused("stream-1", "buyer-3", (), "price_changed", {}, 1, at(61))),
+        ("order-1", o.PaymentRequested("key", 1999, at(59))),
+        ("order-1", o.OrderExpired(at(660))),
+    ],
+)
+async def test_what_says_when_its_command_came_tells_the_truth(order_id: str, event: Any) -> None:
+    """Its envelope says it, too."""
+    found = await breach_in([(order_id, event)])
+    assert found is not None
+    assert (found.position, found.rule) == (13, "deadlines")
+    assert f"its command came at {at(60)}" in found.found
 
 
 async def test_what_an_order_gives_up_is_free_by_the_same_command() -> None:

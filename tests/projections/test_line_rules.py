@@ -24,7 +24,7 @@ from tests.rehearsal import LISTING, STREAM, Rehearsal
 FIVE = order_placed(line(quantity=5))
 HELD = units_reserved(quantity=5, amount_minor=5 * 1999)
 SOLD = units_committed(quantity=5, amount_minor=5 * 1999)
-PAID = payment_captured(amount_minor=5 * 1999)
+PAID = payment_captured(amount_minor=5 * 1999, captured_at=at(60))
 
 
 async def breach_in(*told: list[Told]) -> Breach | None:
@@ -39,7 +39,10 @@ async def test_an_order_that_no_listing_knows_of_is_found(paid: bool) -> None:
     """Five units are ordered, perhaps paid, and nobody has reserved any."""
     found = await breach_in(of("order-1", FIVE, *[PAID] * paid))
     assert found == Breach(
-        9, "lines", "5 units of listing-1 at 9995 as order-1:1 of order-1, for buyer-1 by host-1, are not reserved"
+        9,
+        "lines",
+        "5 units of listing-1 at 9995 as order-1:1 of order-1, for buyer-1 by host-1 (1999 each, 1999 without "
+        "discount, None), are not reserved",
     )
 
 
@@ -57,8 +60,8 @@ async def test_what_another_command_says_comes_too_late() -> None:
     assert found == Breach(
         9,
         "lines",
-        "5 units of listing-1 at 9995 as order-1:1 of order-1, for buyer-1 by host-1, are reserved, "
-        "and no order says so",
+        "5 units of listing-1 at 9995 as order-1:1 of order-1, for buyer-1 by host-1 (1999 each, 1999 without "
+        "discount, None), are reserved, and no order says so",
     )
 
 
