@@ -62,7 +62,7 @@ class EnvelopeRules:
             self._metadata = self._begin(record)
             self._stored = record.metadata
         elif record.command_id is not None or record.metadata != self._stored:
-            raise BreachError(record.position, "command", f"{self._left} records of the command before are missing")
+            raise BreachError(record.position, "command", f"of the command before, {self._left} more must come")
         self._left -= 1
         return self._metadata
 
@@ -81,7 +81,7 @@ class EnvelopeRules:
     def end(self) -> None:
         """Check that the last command is complete."""
         if self._left:
-            raise BreachError(self.position, "command", f"{self._left} records of the last command are missing")
+            raise BreachError(self.position, "command", f"of the last command, {self._left} more must come")
 
     @property
     def left(self) -> int:

@@ -29,7 +29,8 @@ async def _growth(parts: Opened, seconds: float, sizes: tuple[int, ...]) -> Meas
             figures[f"orders_per_s_at_{size}"] = sold.orders_per_s
             figures[f"processor_us_per_order_at_{size}"] = 1e6 * sold.used_seconds / sold.orders
             done = max(done, size) + sold.orders
-    measured.ratio("growth", figures[f"orders_per_s_at_{sizes[-1]}"], figures[f"orders_per_s_at_{sizes[0]}"])
+    if len(sizes) > 1:
+        measured.ratio("growth", figures[f"orders_per_s_at_{sizes[-1]}"], figures[f"orders_per_s_at_{sizes[0]}"])
     return measured
 
 

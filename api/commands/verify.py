@@ -148,7 +148,7 @@ def _end(certificate: "Certificate", head: int) -> int:
 
 
 def _print(certificate: "Certificate", proof: "Proof", head: int, seconds: float) -> None:
-    if certificate.compared:
+    if any(each.replayed for each in certificate.compared):
         end = _end(certificate, head)
         titles = ("READ MODEL", "POSITION", "BEHIND", "SHA-256", "AGAINST A REPLAY")
         print_table(titles, [_line(each, end) for each in certificate.compared])
@@ -190,8 +190,7 @@ def _line(compared: "Compared", end: int) -> tuple[object, ...]:
     live = compared.live
     behind = end - live.position
     same = "the same so far" if behind else "the same"
-    word = "not compared" if compared.replayed is None else same if compared.same else "DIFFERS"
-    return live.name, live.position, behind, live.sha256[:16], word
+    return live.name, live.position, behind, live.sha256[:16], same if compared.same else "DIFFERS"
 
 
 def _rule(name: str) -> str:
