@@ -19,8 +19,8 @@ from psycopg import AsyncConnection
 from adapters.installation import one_line
 from adapters.link import Link
 from adapters.postgres_sessions import session_conninfo
-from adapters.tasks import AGAIN_SECONDS, ended
 from application.ports import LeadershipLostError
+from projections.tasks import AGAIN_SECONDS, ended
 
 STANDBY_SECONDS = 0.5
 """How often a stand-by asks for the lead."""

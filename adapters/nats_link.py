@@ -17,7 +17,7 @@ import nats
 from nats.aio.client import Client
 
 from adapters.link import Link
-from adapters.tasks import ended
+from projections.tasks import ended
 
 log = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ from nats.js.errors import NotFoundError
 from adapters.cloudevent import SUBJECTS, CloudEvent, cloud_event, is_of
 from adapters.nats_link import NatsLink, keep_at
 from adapters.pipeline import publish
-from adapters.tasks import together
 from application.ports import Announcer, JournalError
 from domain.record import Metadata, Record
+from projections.tasks import together
 
 log = logging.getLogger(__name__)
 

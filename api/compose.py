@@ -31,7 +31,6 @@ from adapters.relay import Relay
 from adapters.snapshots_postgres import PostgresSnapshots
 from adapters.tables_postgres import PostgresStore
 from adapters.tables_scratch import ScratchStore
-from adapters.tasks import ended
 from adapters.wire import JsonWire
 from api.gauges import Gauges
 from api.services import Services, Settings
@@ -49,6 +48,7 @@ from projections.catalogue import NAMES, named
 from projections.follow import LEAD, Follower
 from projections.replay import Past
 from projections.store import StoreError
+from projections.tasks import ended
 
 RESTART_SECONDS = 1.0
 CACHED_HISTORIES, CACHED_ROWS = 30_000, 15_000

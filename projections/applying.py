@@ -11,6 +11,7 @@ from domain.values import frozen
 from projections.folding import CACHED_ROWS, Folder
 from projections.projection import Fact, Projection
 from projections.store import Mark, Parked, RowsRefusedError, Store, Wire, Write
+from projections.tasks import ended
 
 
 class Applier:
@@ -28,11 +29,19 @@ class Applier:
 
     async def begin(self, records: Sequence[Fact], projections: Mapping[Projection, Mark]) -> list[Parked]:
         """Fold records and set out to write them; what was begun before stands then, and what it parked is returned."""
-        before = self._flight
-        write = await self._fold(records, projections)
-        parked = await self.finish()
-        if before is not None and before.failed:
-            write = await self._fold(records, projections)
+        before, parked = self._flight, list[Parked]()
+        try:
+            write = await self._folder.fold(records, projections)
+            parked += await self.finish()
+            if before is not None and before.failed:
+                write = await self._folder.fold(records, projections)
+        except RowsRefusedError as error:  # of a row that was looked up; what is on its way is sound
+            parked += await self.finish()
+            self._folder.forget()
+            return parked + await self._apart(records, projections, error)
+        except BaseException:
+            await self.forget()
+            raise
         self._flight = _Flight(records, projections, write, asyncio.create_task(self._store.commit(write)))
         return parked
 
@@ -56,16 +65,7 @@ class Applier:
         flight, self._flight = self._flight, None
         self._folder.forget()
         if flight is not None:
-            flight.writing.cancel()
-            await asyncio.wait({flight.writing})  # tells our own cancellation from the task's, unlike awaiting it
-            flight.writing.cancelled() or flight.writing.exception()  # mark it seen
-
-    async def _fold(self, records: Sequence[Fact], projections: Mapping[Projection, Mark]) -> Write:
-        try:
-            return await self._folder.fold(records, projections)
-        except BaseException:
-            await self.forget()
-            raise
+            await ended(flight.writing)
 
     async def _apart(
         self, records: Sequence[Fact], projections: Mapping[Projection, Mark], error: RowsRefusedError

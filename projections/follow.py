@@ -11,8 +11,8 @@ behind (new, or parked away) catches up beside the others and does not hold them
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NoReturn, Protocol
 
 from domain.record import Record
@@ -22,6 +22,7 @@ from projections.folding import CACHED_ROWS
 from projections.progress import Progress
 from projections.projection import Projection
 from projections.store import Feed, Mark, MarkMovedError, Parked, Store, Wire
+from projections.tasks import ended
 
 LEAD = "followers"
 BATCH = 2_000
@@ -75,7 +76,7 @@ class Follower:
         failures = 0
         while True:
             try:
-                async with leadership.lead(LEAD):
+                async with leadership.lead(LEAD), self._leaving_off():
                     await self._begin()
                     failures = 0
                     await self._follow(announcer, poll_seconds)
@@ -84,17 +85,13 @@ class Follower:
                 failures += 1
                 _log.warning("Following stopped, next try in %s s: %s", pause_seconds, error)
                 await asyncio.sleep(pause_seconds)
-            finally:
-                await self._leave_off()
 
     async def catch_up(self) -> int:
         """Follow to the head of the journal and return it. For tools and tests: nobody leads meanwhile."""
-        await self._begin()
-        try:
+        async with self._leaving_off():
+            await self._begin()
             while await self._round():
                 continue
-        finally:
-            await self._leave_off()
         return min(mark.position for mark in self._marks.values())
 
     async def wait_for(self, position: int, names: Collection[str], timeout: float) -> bool:  # noqa: ASYNC109
@@ -123,10 +120,19 @@ class Follower:
         self._marks = {each.name: marks[each.name] for each in self._projections}
         self._tell()
 
+    @asynccontextmanager
+    async def _leaving_off(self) -> AsyncIterator[None]:
+        """Leave nothing behind at the end of the block: no reading, and no writing without the lead."""
+        try:
+            yield
+        finally:
+            await self._leave_off()
+
     async def _leave_off(self) -> None:
-        """Read nothing ahead, and write nothing more."""
-        await self._applier.forget()
-        await self._ahead.drop()
+        try:
+            await self._applier.forget()
+        finally:
+            await self._ahead.drop()
 
     async def _follow(self, announcer: Announcer, poll_seconds: float) -> NoReturn:
         while True:
@@ -201,7 +207,4 @@ class _ReadAhead:
         """End a reading that nobody will ask for."""
         if self._task is not None:
             task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait({task})  # tells our own cancellation from the task's, unlike awaiting it
-            if not task.cancelled():
-                task.exception()  # mark it seen
+            await ended(task)

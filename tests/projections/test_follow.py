@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -24,7 +25,15 @@ from projections.memory import MemoryStore
 from projections.projection import Fact, Projection, change, drop, ensure
 from projections.store import StoreUnavailableError, Write
 from projections.tables import Key
-from tests.builders import line, listing_created, open_listing, order_placed, payment_captured, units_reserved
+from tests.builders import (
+    line,
+    listing_created,
+    open_listing,
+    order_placed,
+    payment_captured,
+    units_committed,
+    units_reserved,
+)
 from tests.projections.books import WIRE, Told, journal_of, of, rows, write
 
 PATIENCE_SECONDS = 10.0
@@ -196,17 +205,24 @@ async def test_an_event_of_a_row_that_was_never_begun_is_parked() -> None:
 
 
 @pytest.mark.parametrize("batch", [2, 4, 5_000])
-async def test_data_that_the_database_refuses_is_parked_alone(url: str, batch: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        pytest.param("live_stock", ("listing-bad", listing_created(title="bad\0title")), id="a row"),
+        pytest.param("leaderboards", ("listing-1", units_committed(buyer_id="bad\0buyer")), id="a key"),
+    ],
+)
+async def test_data_that_the_database_refuses_is_parked_alone(url: str, name: str, refused: Told, batch: int) -> None:
     """The record is found by halving, for the projection that stores it; live and replayed park the same.
 
     What was folded over it meanwhile is folded again.
     """
     told = purchases(20)
-    told[10:10] = of("listing-bad", listing_created(title="bad\0title"))
+    told[10:10] = [refused]
     journal = await journal_of(*told)
     store = await opened(PostgresStore(url))
     head = await Follower(journal, WIRE, store, batch=batch).catch_up()
-    assert [(each.projection, each.position) for each in await store.parked()] == [("live_stock", 11)]
+    assert [(each.projection, each.position) for each in await store.parked()] == [(name, 11)]
     assert await digest(store) == await digest_at(journal, WIRE, head)
     await store.close()
 
@@ -322,6 +338,53 @@ async def test_a_follower_that_is_cancelled_while_it_drops_a_reading_ends() -> N
     with pytest.raises(asyncio.CancelledError):
         await following
     forever.set()
+
+
+@pytest.mark.parametrize("cancellations", [1, 2])
+async def test_a_follower_that_ends_leaves_nothing_behind(cancellations: int) -> None:
+    """A batch on its way is called off before the lead is let go, and so is a reading, however often it is told."""
+    reading, writing, rolled_back, told = asyncio.Event(), asyncio.Event(), asyncio.Event(), list[str]()
+
+    class Stuck(MemoryJournal):
+        async def read(self, after: int, limit: int) -> Sequence[Record]:
+            if after:
+                reading.set()
+                await asyncio.Event().wait()
+            return await super().read(after, limit)
+
+    class Slow(MemoryStore):
+        async def commit(self, batch: Write) -> None:
+            del batch
+            writing.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                try:
+                    await rolled_back.wait()
+                finally:
+                    told.append("called off")
+
+    class Lead(MemoryLeadership):
+        @asynccontextmanager
+        async def lead(self, name: str) -> AsyncIterator[None]:
+            async with super().lead(name):
+                try:
+                    yield
+                finally:
+                    told.append("let go")
+
+    journal = Stuck()
+    await write(journal, *of("listing-1", *open_listing(5)))
+    following = asyncio.create_task(Follower(journal, WIRE, Slow(), batch=2).run(LocalAnnouncer(), Lead()))
+    await asyncio.gather(reading.wait(), writing.wait())
+    for _ in range(cancellations):
+        following.cancel()
+        await asyncio.sleep(0)
+    rolled_back.set()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+    assert told == ["called off", "let go"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_tables_that_no_longer_fit_are_filled_anew(url: str) -> None:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from adapters import tasks
-from adapters.tasks import ended, together
+from projections import tasks
+from projections.tasks import ended, together
 
 
 @pytest.fixture(autouse=True)
