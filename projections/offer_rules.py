@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.listing import LISTING
+from domain.listing.offer import Phase
 from domain.listing.state import Listing, Offer
 from domain.order.events import Line, OrderPlaced
 from domain.record import Record
@@ -49,14 +50,14 @@ class OfferRules:
 
     def _priced(self, record: Record, event: OrderPlaced, line: Line) -> None:
         """Hold a unit's price against its listing or its discount; whether that had room left is not asked again."""
-        offer: Offer = self._resident[line.listing_id][1].offer
+        listing: Listing = self._resident[line.listing_id][1]
+        offer = listing.offer
         price_minor = offer.price_minor
         if line.discount_id is not None:
             price_minor = _discounted(offer, line.discount_id, event.placed_at)
         if line.unit_price_minor != price_minor or line.amount_minor != price_minor * line.quantity:
             self._refuse(record, line.listing_id, line.quantity, line.amount_minor)
-        if offer.stream_id != event.stream_id:
-            raise BreachError(record.position, "offer", f"{line.listing_id} is not of {event.stream_id}")
+        self._on_sale(record, event, line.listing_id, listing)
 
     def _shared(self, record: Record, event: OrderPlaced, look_id: str, lines: list[Line]) -> None:
         """Hold whole looks against their price; their discounts have no limits, so the best of them applied."""
@@ -69,8 +70,19 @@ class OfferRules:
         amount_minor = sum([line.amount_minor for line in lines])
         price_minor = look.quote(event.placed_at, event.buyer_id, looks).unit_price_minor
         whole = units == {each: quantity * looks for each, quantity in parts.items()}
-        if not whole or amount_minor != price_minor * looks or look.offer.stream_id != event.stream_id:
+        if not whole or amount_minor != price_minor * looks:
             self._refuse(record, look_id, units.total(), amount_minor)
+        self._on_sale(record, event, look_id, look)
+
+    @staticmethod
+    def _on_sale(record: Record, event: OrderPlaced, listing_id: str, listing: Listing) -> None:
+        """Hold a listing against the show of the order, and the order against the listing's window."""
+        offer, window = listing.offer, listing.window
+        if offer.stream_id != event.stream_id or offer.currency != event.currency:
+            raise BreachError(record.position, "offer", f"{listing_id} is not of {event.stream_id} or its currency")
+        if window is None or window.phase(event.placed_at) is not Phase.OPEN:
+            found = f"{record.history_id} was placed when the window of {listing_id} was not open"
+            raise BreachError(record.position, "offer", found)
 
     @staticmethod
     def _refuse(record: Record, listing_id: str, quantity: int, amount_minor: int) -> None:

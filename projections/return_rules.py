@@ -93,8 +93,8 @@ class ReturnRules:
 
     def _units_back(self, record: Record, _: Metadata, event: UnitsReturned, __: Any, listing: Listing) -> None:
         sale = listing.book.sales[event.reservation_id]
-        said = (event.order_id, event.buyer_id, event.host_id)
-        if sale.quantity < 0 or said != (sale.order_id, sale.buyer_id, sale.host_id):
+        said = (event.order_id, event.buyer_id, event.host_id, event.stream_id)
+        if sale.quantity < 0 or said != (sale.order_id, sale.buyer_id, sale.host_id, listing.offer.stream_id):
             found = f"{event.quantity} units came back as {event.reservation_id}, which were not sold like that"
             raise BreachError(record.position, "lines", found)
         self._book(BACK, event.reservation_id, event.quantity)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 5.0
 _REMOVE = "TRUNCATE views.snapshot, and start the servers anew"
+_DIFFERS = "compare the journal with a backup if anybody may have changed it, then let the table say what it says: "
 WORTH_A_PROCESS = 20_000
 """Records from which on a second process pays for its start."""
 
@@ -161,7 +162,7 @@ def _print(certificate: "Certificate", proof: "Proof", head: int, seconds: float
         breach = certificate.breach
         say(f"livetill: BREACH at position {breach.position}: {_rule(breach.rule)}: {breach.found}")
     for name in certificate.differing:
-        say(f"livetill: {name} does not hold what the journal says: livetill rebuild {name} puts it right")
+        say(f"livetill: {name} does not hold what the journal says: {_DIFFERS}livetill rebuild {name}")
     for owed in certificate.owed:
         say(f"livetill: {owed}: livetill parked may say why it does not")
     for parked in certificate.parked:

@@ -120,6 +120,25 @@ def _sold_by_the_terms_of_tomorrow(records: list[Record]) -> int:
     return rewrite(records, first(records, o.OrderPlaced, "order-1"), terms_version=2)
 
 
+def _sold_more_than_one_buyer_may_have(records: list[Record]) -> int:
+    return add(records, first(records, li.UnitsReserved, order_id="order-5"), LISTING, li.PurchaseLimitSet(1)) + 1
+
+
+def _sold_when_the_window_was_closed(records: list[Record]) -> int:
+    place = first(records, li.UnitsReserved, order_id="order-5")
+    add(records, place, LISTING, li.WindowClosed(1, records[place].recorded_at, "host"))
+    return first(records, o.OrderPlaced, "order-5") + 1
+
+
+def _offered_in_another_currency(records: list[Record]) -> int:
+    rewrite(records, first(records, li.ListingCreated), currency="USD")
+    return first(records, o.OrderPlaced) + 1
+
+
+def _credited_to_another_show(records: list[Record]) -> int:
+    return rewrite(records, first(records, li.UnitsCommitted), stream_id="stream-9")
+
+
 def _sold_in_a_show_that_is_over(records: list[Record]) -> int:
     place = first(records, li.UnitsReserved, order_id="order-1")
     add(records, place, STREAM, StreamEnded(EndReason.HOST, records[place].recorded_at))
@@ -413,7 +432,8 @@ FORGERIES: Mapping[str, Sequence[Forge]] = {
             _sold_as_part_of_a_look_that_is_none,
         ),
         *(_sold_by_somebody_who_was_not_on_air, _sold_by_the_terms_of_tomorrow, _sold_in_a_show_that_is_over),
-        *(_sold_in_another_show,),
+        *(_sold_in_another_show, _sold_more_than_one_buyer_may_have, _sold_when_the_window_was_closed),
+        *(_offered_in_another_currency,),
     ],
     "lines": [
         *(

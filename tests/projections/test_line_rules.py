@@ -1,9 +1,14 @@
 """Between orders and listings: whatever way an order is served, both say so; where one is silent it is found."""
 
+from typing import Any
+
 import pytest
+from attrs import evolve
 
 from adapters.journal_memory import MemoryJournal
 from application import commands
+from domain.listing.events import DiscountScheduled
+from domain.listing.offer import Discount
 from domain.order.commands import FailPayment
 from domain.order.events import PaymentCaptured
 from projections.breach import Breach
@@ -79,6 +84,19 @@ async def test_only_a_late_payment_reserves_again() -> None:
     found = await breach_in(placed, [("listing-1", again), ("listing-1", SOLD), ("order-1", PAID)])
     assert found is not None
     assert (found.rule, found.position) == ("lines", 13)
+
+
+@pytest.mark.parametrize("limits", [{"total_limit": 1}, {"per_buyer_limit": 1}, {}])
+async def test_no_more_is_sold_at_a_discount_than_it_gives(limits: dict[str, int]) -> None:
+    """Two units at half the price: of a discount without limits that is right."""
+    half = Discount("half", at(0), at(600), percent_bps=5000, **limits)
+    price = half.price(1999)
+    priced: dict[str, Any] = {
+        "quantity": 2, "unit_price_minor": price, "amount_minor": 2 * price, "discount_id": half.discount_id,
+    }  # fmt: skip
+    held, placed = units_reserved(**priced), order_placed(evolve(line(), **priced))
+    found = await breach_in(of("listing-1", DiscountScheduled(half)), [("listing-1", held), ("order-1", placed)])
+    assert (None if found is None else (found.rule, found.position)) == (("offer", 10) if limits else None)
 
 
 async def test_every_honest_way_to_serve_an_order_holds() -> None:
