@@ -71,14 +71,13 @@ def _reserve(state: Listing, command: ReserveUnits) -> list[Event]:
         return []
     if state.offer.withdrawn:
         raise ListingIsWithdrawn("")
-    by_itself = sum([want.quantity for want in wants if want.amount_minor is None])
-    if by_itself:
-        _require_open(state, command.now)
     released = expire(state, command.now)
     if released:
         state = fold(state, released)
         wants = _unserved(state, command.wants)  # what has just expired of this very order is wanted anew
-        by_itself = sum([want.quantity for want in wants if want.amount_minor is None])
+    by_itself = sum([want.quantity for want in wants if want.amount_minor is None])
+    if by_itself:
+        _require_open(state, command.now)
     demand = sum([want.quantity for want in wants])
     quote = state.quote(command.now, command.buyer_id, by_itself)
     _require_seen_price(wants, quote)

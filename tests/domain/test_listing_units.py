@@ -151,6 +151,12 @@ def test_what_an_order_held_and_has_just_lost_it_gets_with_the_rest() -> None:
     given(LISTING, *open_listing(2), units_reserved(), *again.events).when(both).changes_nothing()
 
 
+def test_what_an_order_has_just_lost_it_does_not_get_from_a_closed_window() -> None:
+    """Its part of a look is served by the look's window; what it wants by itself is not, whoever held it before."""
+    both = reserve_units(want(), want(reservation_id="order-1:2", amount_minor=1000), now=at(900))
+    given(LISTING, *open_listing(2), units_reserved()).when(both).refused(WindowIsClosed, closed_at=at(900))
+
+
 def test_a_command_that_is_half_done_does_the_other_half() -> None:
     """Only the lines that hold nothing yet are reserved."""
     both = reserve_units(want(), want(reservation_id="order-1:2"))
