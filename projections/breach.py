@@ -31,10 +31,10 @@ RULES = {
     "arrival": "orders for one listing stand in the order in which they reached their till",
     "units": "every unit is in one bucket, no bucket is negative, and no more is missing than is promised",
     "lines": "what is ordered, paid, sent or given up is reserved, sold, sent or taken back by its command, no more",
-    "offer": "an order is of a show that sells, names its host, terms and currency, and costs what its listings cost",
+    "offer": "an order is of a show that sells, by its host, terms and currency, for what its listings sold then",
     "sold_out": "who was told that it is sold out had asked for more than there was",
     "captured": "what was captured is what was due, once, line by line",
-    "deadlines": "what is held is held until its time or its order's word, what was sold may come back as terms say",
+    "deadlines": "what is held stays so until its time or its order's word, goods return by terms, told times are true",
     "refunds": "no more went back than had come in, to where it came from, and what buys nothing goes back at once",
     "commission": "it follows from its order, by the terms of the sale and its own rules, and shares sum to it",
 }

@@ -35,7 +35,7 @@ class LineRules:
         self._ends: list[datetime] = []
         """When the holds end that the next order answers for."""
 
-    def reserved(self, record: Record, metadata: Metadata, event: UnitsReserved, _: Any, listing: Listing) -> None:
+    def reserved(self, record: Record, metadata: Metadata, event: UnitsReserved, listing: Listing) -> None:
         """Note units that a listing holds, for its time; those for a late payment are held only to be sold."""
         until, begun_at, hold_seconds = event.until, metadata.ingress_at, listing.offer.hold_seconds
         moved = RESERVED
@@ -46,10 +46,6 @@ class LineRules:
         else:
             found = f"{event.reservation_id} is held until {until}, {record.history_id} holds for {hold_seconds} s"
             raise BreachError(record.position, "deadlines", found)
-        if event.list_price_minor != listing.offer.price_minor:
-            found = f"{event.reservation_id} has list price {event.list_price_minor}, not {listing.offer.price_minor}"
-            raise BreachError(record.position, "offer", found)
-        _within_limits(record, event, listing)
         priced = (event.unit_price_minor, event.list_price_minor, event.discount_id) if moved is RESERVED else None
         self.left.append((
             moved, event.reservation_id, event.order_id, record.history_id, event.quantity, event.amount_minor,
@@ -104,21 +100,6 @@ class LineRules:
         if self.left:
             moved = self.left[0]
             raise BreachError(record.position, "lines", f"{_told(moved)} are {moved[0]}, and no order says so")
-
-
-def _within_limits(record: Record, event: UnitsReserved, listing: Listing) -> None:
-    """Let no buyer have more than the listing or the discount gives to one, nor all of them more than it gives."""
-    limit, discount_id, buyer_id = listing.offer.purchase_limit, event.discount_id, event.buyer_id
-    over = limit is not None and listing.book.bought.get(buyer_id, 0) > limit
-    if discount_id is not None:
-        used, by_buyer = (listing.discounted.get(key, 0) for key in (discount_id, f"{discount_id}/{buyer_id}"))
-        for each in listing.offer.discounts:
-            if each.discount_id == discount_id:
-                total, one = each.total_limit, each.per_buyer_limit
-                over = over or (total is not None and used > total) or (one is not None and by_buyer > one)
-    if over:
-        found = f"{event.reservation_id} of {buyer_id} is more than {record.history_id} or {discount_id} gives"
-        raise BreachError(record.position, "offer", found)
 
 
 @cache

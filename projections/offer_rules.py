@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.listing import LISTING
+from domain.listing.events import UnitsReserved
 from domain.listing.offer import Phase
 from domain.listing.state import Listing, Offer
 from domain.order.events import Line, OrderPlaced
@@ -24,6 +25,16 @@ class OfferRules:
     def __init__(self, resident: Mapping[str, tuple[int, Any]]) -> None:
         """``resident`` has the versions and states of all shows and listings."""
         self._resident = resident
+
+    def reserved(self, record: Record, event: UnitsReserved, listing: Listing) -> None:
+        """Hold units that a listing gives against its list price and its limits."""
+        if event.list_price_minor != listing.offer.price_minor:
+            found = f"{event.reservation_id} has list price {event.list_price_minor}, not {listing.offer.price_minor}"
+            raise BreachError(record.position, "offer", found)
+        if _over_limits(event, listing):
+            given = f"{record.history_id} or {event.discount_id} gives"
+            found = f"{event.reservation_id} of {event.buyer_id} is more than {given}"
+            raise BreachError(record.position, "offer", found)
 
     def ordered(self, record: Record, event: OrderPlaced) -> None:
         """Hold a new order, whose lines are reserved, against its show and its listings."""
@@ -49,7 +60,7 @@ class OfferRules:
             raise BreachError(record.position, "offer", found)
 
     def _priced(self, record: Record, event: OrderPlaced, line: Line) -> None:
-        """Hold a unit's price against its listing or its discount; whether that had room left is not asked again."""
+        """Hold a unit's price against its listing or its discount."""
         listing: Listing = self._resident[line.listing_id][1]
         offer = listing.offer
         price_minor = offer.price_minor
@@ -88,6 +99,19 @@ class OfferRules:
     def _refuse(record: Record, listing_id: str, quantity: int, amount_minor: int) -> None:
         found = f"{record.history_id} has {quantity} units of {listing_id} at {amount_minor}, which was not the offer"
         raise BreachError(record.position, "offer", found)
+
+
+def _over_limits(event: UnitsReserved, listing: Listing) -> bool:
+    """Tell whether a buyer has more than the listing or the discount gives to one, or all have more than it gives."""
+    limit, discount_id, buyer_id = listing.offer.purchase_limit, event.discount_id, event.buyer_id
+    over = limit is not None and listing.book.bought.get(buyer_id, 0) > limit
+    if discount_id is not None:
+        used, by_buyer = (listing.discounted.get(key, 0) for key in (discount_id, f"{discount_id}/{buyer_id}"))
+        for each in listing.offer.discounts:
+            if each.discount_id == discount_id:
+                total, one = each.total_limit, each.per_buyer_limit
+                over = over or (total is not None and used > total) or (one is not None and by_buyer > one)
+    return over
 
 
 def _discounted(offer: Offer, discount_id: str, at: datetime) -> int:

@@ -128,7 +128,7 @@ class ShopRules:
         self._commissions = CommissionRules(self._resident, self._owing, self._ripening)
         self._shares = self._commissions.missing
         self._checks: dict[type, _Check] = {
-            li.UnitsReserved: self._lines.reserved,
+            li.UnitsReserved: self._reserved,
             li.UnitsCommitted: self._lines.sold,
             li.OversellCovered: self._covered,
             o.OrderPlaced: self._placed,
@@ -265,6 +265,12 @@ class ShopRules:
             raise BreachError(record.position, "units", f"{record.history_id} has {units}")
         if listing.short:
             self._short.add(record.history_id)
+
+    def _reserved(
+        self, record: Record, metadata: Metadata, event: li.UnitsReserved, _: Listing, listing: Listing
+    ) -> None:
+        self._lines.reserved(record, metadata, event, listing)
+        self._offers.reserved(record, event, listing)
 
     def _covered(self, record: Record, _: Metadata, event: li.OversellCovered, *__: Listing) -> None:
         if event.quantity <= 0:
